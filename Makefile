@@ -1,0 +1,56 @@
+# Two commands do everything on a fresh machine:
+#   make transfer   virtual environment, pinned packages, weights, the main experiment  -> runs/
+#   make test       virtual environment, pinned packages, the test suite
+# `make help` lists the rest. Options reach the program: make transfer ARGS="--preset quality"
+
+# The first interpreter that is new enough; say PYTHON=/path/to/python to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install transfer backdoor rlhf test test-all lint format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make the virtual environment with the pinned packages
+
+# torch first and alone, so that whichever build the machine offers (CPU or CUDA) is kept by the rest.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found. Install one, or say: make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) could not make $(VENV). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet $$(grep -E '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+transfer: $(INSTALLED) ## the main experiment (ARGS="--preset quality", ARGS=--help)
+	$(BIN)/python experiments/transfer.py $(ARGS)
+
+backdoor: $(INSTALLED) ## retrain the shipped backdoored organisms
+	$(BIN)/python experiments/train_backdoor.py $(ARGS)
+
+rlhf: $(INSTALLED) ## retrain the shipped pi_init and pi_rlhf organisms
+	$(BIN)/python experiments/train_rlhf.py $(ARGS)
+
+test: $(INSTALLED) ## the test suite: offline, CPU, a few minutes (ARGS="-k transfer")
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(INSTALLED) ## also the slow tests, which download weights
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+lint: $(INSTALLED) ## style, format and types, as CI checks them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(INSTALLED) ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and caches, keep runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
