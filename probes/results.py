@@ -1,0 +1,416 @@
+"""What a transfer evaluation found: frozen records that turn into JSON and back.
+
+Every figure and table is drawn from `TransferResult.to_json()` alone, so each record holds all that is
+needed to draw it: estimates with their intervals, sample sizes, curves, histograms. The schema is
+written down field by field in `docs/probes.md`; `SCHEMA` changes when a field changes its meaning.
+Numbers that could not be computed are `None` (JSON null), never NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "sophistry-probes/transfer-result/1"
+
+__all__ = [
+    "SCHEMA",
+    "Calibration",
+    "ControlScore",
+    "DomainSummary",
+    "Equivalence",
+    "Estimate",
+    "Evaluation",
+    "Geometry",
+    "Histogram",
+    "LayerCurve",
+    "MatrixCell",
+    "NullSummary",
+    "OperatingPoint",
+    "Recovered",
+    "Repair",
+    "Roc",
+    "Sample",
+    "StratumScore",
+    "TransferResult",
+    "Verdict",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its interval. `low` and `high` are None where no interval exists."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = "cluster bootstrap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What an estimate rests on: rows of each class and groups (questions or problems)."""
+
+    n_positive: int
+    n_negative: int
+    n_groups: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roc:
+    """ROC points from (0, 0) to (1, 1), thinned to at most 200 points."""
+
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Score counts per class over shared bins; `edges` has one entry more than the counts."""
+
+    edges: tuple[float, ...]
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What a frozen threshold does: it was set for `alpha` on benign rows of `threshold_from`."""
+
+    alpha: float
+    threshold: float
+    threshold_from: str
+    fpr: Estimate
+    tpr: Estimate
+    balanced_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Probabilities of the source's Platt scaling held against the labels (equal-mass bins)."""
+
+    brier: float
+    ece: float
+    slope: float | None
+    intercept: float | None
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalence:
+    """TOST of AUROC against .5: the `level` interval inside `.5 +- margin` means equivalent."""
+
+    margin: float
+    low: float
+    high: float
+    level: float
+    verdict: str  # "above" | "inverted" | "equivalent" | "inconclusive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullSummary:
+    """A null distribution, summarised for a histogram: `counts` over `edges`."""
+
+    name: str  # e.g. "max over grid, labels permuted", "1000 random directions"
+    unit: str  # what was permuted: "groups" | "rows within groups" | "rows" | "directions"
+    n_draws: int
+    observed: float
+    p_value: float | None
+    mean: float
+    quantile95: float
+    maximum: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One score vector of one design, held once against the labels of one domain.
+
+    `design` is one of:
+
+    - `"source"`: positive control, fitted and scored in the source, cross-fitted by group;
+    - `"D1"`: frozen, everything chosen on the source, scored once on the target (the headline);
+    - `"D2"`: ceiling, fitted and selected in the target itself, nested and cross-fitted by group;
+    - `"D3"`: contrast pairs on each model, no labels, preset middle layer;
+    - `"D4a"`: best cell of the source-fitted grid chosen on the target's own labels (optimistic);
+    - `"D4b"`: best cell of the target-fitted grid chosen on the same labels (optimistic).
+    """
+
+    design: str
+    probe: str
+    fitted_on: str
+    scored_on: str
+    layer: int | None
+    depth: float | None
+    setting: dict[str, Any]
+    optimistic: bool
+    auroc: Estimate
+    sample: Sample
+    within_group_auroc: float | None
+    average_precision: float | None
+    prevalence: float
+    p_value: float | None
+    equivalence: Equivalence | None
+    mde: float | None
+    inverted: bool
+    operating_points: tuple[OperatingPoint, ...] = ()
+    calibration: Calibration | None = None
+    roc: Roc | None = None
+    histogram: Histogram | None = None
+    null: NullSummary | None = None
+    seed_sd: float | None = None
+    scores: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCurve:
+    """AUROC by layer for one design. `selected` is the layer the design used (chosen on the source)."""
+
+    design: str
+    probe: str
+    fitted_on: str
+    scored_on: str
+    layers: tuple[int, ...]
+    depth: tuple[float, ...]
+    auroc: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    level: float
+    selected: int | None
+    sample: Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlScore:
+    """A baseline on the same rows. `delta` is headline probe minus control, paired, same draws."""
+
+    name: str  # "tf-idf", "length", "answer letter", "random directions", "domain: clean", ...
+    kind: str  # "text" | "column" | "probe" | "organism" | "weights"
+    fitted_on: str | None
+    scored_on: str
+    compared_with: str | None  # the design that `delta` refers to
+    auroc: Estimate
+    sample: Sample
+    delta: Estimate | None
+    delta_p_value: float | None
+    inverted: bool
+    roc: Roc | None = None
+    null: NullSummary | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StratumScore:
+    """The AUROC of one design inside one level of one stratum variable."""
+
+    variable: str
+    level: str
+    design: str
+    probe: str
+    scored_on: str
+    auroc: Estimate
+    sample: Sample
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """One step of the gap decomposition: what adapting this much to the target repairs.
+
+    Steps, in order: `frozen`, `re-centre`, `re-scale`, `re-fit bias`, `re-choose layer`,
+    `re-fit direction`. `labels` says whether the step saw target labels. `can_change` names the numbers the
+    step is able to move at all: a shift moves thresholds, never a linear probe's AUROC.
+    """
+
+    target: str
+    probe: str
+    step: str
+    labels: bool
+    can_change: tuple[str, ...]  # of "auroc", "threshold", "calibration"
+    auroc: Estimate
+    achieved_fpr: Estimate
+    achieved_tpr: Estimate
+    balanced_accuracy: float | None
+    brier: float | None
+    alpha: float
+    share_of_gap: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How source and target representations and directions relate, per layer."""
+
+    source: str
+    target: str
+    probe: str
+    layers: tuple[int, ...]
+    direction_cosine: tuple[float, ...]
+    cka: tuple[float | None, ...]
+    cka_rows: str  # "paired by row id", "paired by group", "class-conditional"
+    mean_shift: tuple[float, ...]  # norm of the mean difference in source standard deviations
+    scale_ratio: tuple[float, ...]  # median over features of target sd / source sd
+    selected: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """Share of the in-target ceiling that the frozen probe reaches; no ratio on an unstable floor."""
+
+    target: str
+    probe: str
+    recovered: Estimate | None
+    pgr: Estimate | None
+    floor_name: str | None
+    gap: Estimate  # ceiling minus frozen
+    suppressed: bool  # True: the ratio's denominator may be zero, so only the gap is given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The one sentence the numbers permit about a target, and the flags it rests on."""
+
+    target: str
+    probe: str
+    code: str  # "transfers" | "partial" | "no-transfer" | "untestable" | "inverted" | "pipeline-failed"
+    #            | "reads-trigger" | "inconclusive"
+    sentence: str
+    flags: tuple[str, ...]  # e.g. "text cue: tf-idf does as well", "threshold moved", "gap: rotation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixCell:
+    """Fit in one domain, scored in another; on the diagonal cross-fitted by group."""
+
+    fitted_on: str
+    scored_on: str
+    probe: str
+    layer: int | None
+    auroc: Estimate
+    sample: Sample
+    inverted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainSummary:
+    """One domain as it entered. `role` is "source", "target" or "control"."""
+
+    name: str
+    role: str
+    sample: Sample
+    layers: tuple[int, ...]
+    width: int
+    data_hash: str
+    policy_accuracy: float | None  # share of rows with y = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferResult:
+    """Everything one call of `transfer` found. `to_json` writes it, `from_json` reads it back."""
+
+    schema: str = SCHEMA
+    source: str
+    headline_probe: str
+    domains: tuple[DomainSummary, ...]
+    evaluations: tuple[Evaluation, ...]
+    layer_curves: tuple[LayerCurve, ...]
+    controls: tuple[ControlScore, ...]
+    strata: tuple[StratumScore, ...]
+    repairs: tuple[Repair, ...]
+    geometry: tuple[Geometry, ...]
+    recovered: tuple[Recovered, ...]
+    verdicts: tuple[Verdict, ...]
+    matrix: tuple[MatrixCell, ...]
+    selection: tuple[dict[str, Any], ...]  # what was chosen, where, from what
+    warnings: tuple[str, ...]
+    provenance: dict[str, Any]  # seed, draws, versions, options, hashes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers; NaN and infinities become None."""
+        return _plain(dataclasses.asdict(self))
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return the result as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Rebuild a result; ValueError when the schema is another one."""
+        found = record.get("schema")
+        if found != SCHEMA:
+            raise ValueError(f"schema {found!r} cannot be read; this version reads {SCHEMA!r}: re-run transfer")
+        return _build(cls, record)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild a result from `to_json` text."""
+        return cls.from_dict(json.loads(text))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per evaluation and control: design, domains, AUROC, interval, n, flags."""
+        import pandas as pd
+
+        rows = [_flat(e.design, e) | {"probe": e.probe, "layer": e.layer, "mde": e.mde} for e in self.evaluations]
+        rows += [_flat("control", c) | {"probe": c.name} for c in self.controls]
+        for row, evaluation in zip(rows, self.evaluations, strict=False):
+            tost = evaluation.equivalence
+            row |= {"optimistic": evaluation.optimistic, "verdict": tost.verdict if tost else None}
+        return pd.DataFrame(rows)
+
+
+def _flat(design: str, record: Evaluation | ControlScore) -> dict[str, Any]:
+    return {
+        "design": design,
+        "probe": "",
+        "fitted_on": record.fitted_on,
+        "scored_on": record.scored_on,
+        "auroc": record.auroc.value,
+        "low": record.auroc.low,
+        "high": record.auroc.high,
+        **dataclasses.asdict(record.sample),
+        "inverted": record.inverted,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Make a value JSON-ready: numpy scalars to Python, tuples to lists, NaN to None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """Rebuild a dataclass (or tuple, or optional, of them) from plain JSON values."""
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        unknown = set(value) - set(hints)
+        if unknown:
+            raise ValueError(f"{kind.__name__} has no field {sorted(unknown)}; the file is of another version")
+        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return tuple(_build(typing.get_args(kind)[0], item) for item in value)
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        return _build(options[0], value)
+    return value
