@@ -1,0 +1,271 @@
+"""Presets and the command line, the same for every program in this folder.
+
+A preset is one YAML file with a section for each program (`transfer:`, `train_backdoor:`,
+`train_rlhf:`), so that one size of the whole study can be read on one page. A program states what it
+can be told as a frozen dataclass; `parse_command_line` fills that dataclass from the preset's section and
+from `--any.field value`. What ran is written back as `config.yaml`, which is itself a preset:
+`--preset runs/transfer-mini/config.yaml` replays it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import yaml
+
+from experiments.schema import ConfigError, build, describe, flatten, to_plain, unknown
+
+C = TypeVar("C")
+
+ROOT = Path(__file__).resolve().parents[1]
+PRESETS = Path(__file__).resolve().parent / "presets"
+PROGRAMS = ("transfer", "train_backdoor", "train_rlhf")
+DEFAULT_PRESET = "mini"
+
+_PACKAGES = ("sophistry-probes", "torch", "transformers", "peft", "trl", "transformer-lens", "numpy", "scipy")
+_PACKAGES += ("scikit-learn", "plotly", "kaleido")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Generic[C]):
+    """What one invocation of a program was asked to do."""
+
+    program: str
+    """Name of the program, one of `PROGRAMS`."""
+    name: str
+    """Name of the preset, or of the file it came from."""
+    config: C
+    """The preset with the changes of the command line."""
+    out: Path
+    """Folder that receives the results."""
+
+
+def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], about: str) -> Run[C]:
+    """Read `[--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]`.
+
+    `about` is shown by `--help`, which ends the program. Raises `ConfigError` for anything unknown.
+    """
+    words = _pair_words(argv)
+    preset = words.pop("preset", DEFAULT_PRESET)
+    out = words.pop("out", None)
+    if "help" in words:
+        sys.stdout.write(help_text(program, schema, about, preset))
+        raise SystemExit(0)
+    name, config = load_preset(preset, program, schema, words)
+    return Run(program=program, name=name, config=config, out=Path(out or f"runs/{program}-{name}"))
+
+
+def load_preset(
+    preset: str, program: str, schema: type[C], changes: Mapping[str, Any] | None = None
+) -> tuple[str, C]:
+    """Read the section of `program` from a preset (a name or a path), with `changes` by dotted name.
+
+    Gives the preset's name and the filled `schema`. Raises `ConfigError` for a preset that does not exist or
+    says nothing about this program, and for unknown fields and wrong types.
+    """
+    name, sections = _read_preset(preset)
+    if program not in sections:
+        here = ", ".join(section for section in sections if section in PROGRAMS) or "nothing"
+        has = ", ".join(preset_names(program)) or "none"
+        raise ConfigError(f"Preset {preset!r} configures {here}, not {program}. Presets that do: {has}.")
+    section = sections[program] or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"Preset {preset!r}: {program} must hold fields and values, got {section!r}.")
+    values = _as_dict(section)
+    known = describe(schema)
+    for dotted, value in (changes or {}).items():
+        parent = dotted.rsplit(".", 1)[0]  # a field that maps names to values takes --field.name value
+        if dotted not in known and not known.get(parent, ("",))[0].startswith("names to"):
+            raise ConfigError(unknown("field", dotted, known))
+        _set(values, dotted, value)
+    return name, build(schema, values)
+
+
+def preset_names(program: str | None = None) -> list[str]:
+    """Name the presets that ship with the library (those that configure `program`, if given)."""
+    names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    order = {name: i for i, name in enumerate(("mini", "quality", "apps", "paper-qa", "paper-code"))}
+    names.sort(key=lambda name: order.get(name, len(order)))
+    return [name for name in names if program is None or program in _read_preset(name)[1]]
+
+
+def help_text(program: str, schema: type, about: str, preset: str = DEFAULT_PRESET) -> str:
+    """Write the page that `--help` shows: what the program does, the presets, every field with its value."""
+    shown, values = _values_for_help(preset, program, schema)
+    lines = [f"python experiments/{program}.py [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]"]
+    lines += ["", about.strip(), "", "Presets"]
+    for name in preset_names(program):
+        lines += _paragraph(f"  {name:<12}", str(_read_preset(name)[1].get("about") or ""), indent=14)
+    lines += ["", "--out DIR", f"      Where results go. Default: runs/{program}-PRESET."]
+    lines += ["", f"Fields, with {shown}"]
+    for name, (kind, doc) in describe(schema).items():
+        lines.append(f"--{name}" + (f" = {_show(values[name])}" if name in values else ""))
+        lines += _paragraph("      ", f"({kind}) {doc}", indent=6)
+    lines += ["", "Lists are written a,b,c. Every run writes config.yaml beside its results;"]
+    lines += ["--preset takes that file and runs the same again."]
+    return "\n".join(lines) + "\n"
+
+
+def write_config(run: Run[Any], fingerprints: Mapping[str, str]) -> Path:
+    """Write `config.yaml`: the preset as it ran, and where the numbers came from.
+
+    `fingerprints` names what was read (models, transcripts) by content. Gives the file's path.
+    """
+    content = {
+        "name": run.name,
+        "about": f"What {run.program} ran, written by the run itself; --preset takes it and runs it again.",
+        run.program: to_plain(run.config),
+        "provenance": provenance() | {"fingerprints": dict(fingerprints)},
+    }
+    path = run.out / "config.yaml"
+    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+    return path
+
+
+def provenance() -> dict[str, Any]:
+    """Say when, how, with which versions and from which commit a program runs."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions,
+    }
+
+
+def find_path(reference: str, what: str) -> Path:
+    """Find a file or folder of a preset: as given, or below the repository's root.
+
+    Raises `ConfigError` naming both places.
+    """
+    places = [Path(reference).expanduser(), ROOT / reference]
+    for place in places:
+        if place.exists():
+            return place
+    tried = " or ".join(dict.fromkeys(str(place) for place in places))
+    raise ConfigError(f"{what}: {reference!r} does not exist (looked for {tried}).")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
+    path = PRESETS / f"{preset}.yaml"
+    if not path.is_file():
+        path = Path(preset).expanduser()
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml"):
+            raise ConfigError(f"Preset file {preset!r} does not exist.")
+        shipped = [p.stem for p in PRESETS.glob("*.yaml")]
+        raise ConfigError(unknown("preset", preset, sorted(shipped)) + " A path ending in .yaml also works.")
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Preset file {path} is not YAML: {error}") from error
+    if not isinstance(sections, dict):
+        raise ConfigError(f"Preset file {path} must hold sections such as 'transfer:', got {sections!r}.")
+    allowed = (*PROGRAMS, "name", "about", "provenance")
+    for section in sections:
+        if section not in allowed:
+            raise ConfigError(f"Preset file {path}: " + unknown("section", str(section), allowed))
+    return str(sections.get("name") or path.stem), sections
+
+
+def _pair_words(argv: Sequence[str]) -> dict[str, str]:
+    words: dict[str, str] = {}
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-h", "--help"):
+            words["help"] = ""
+            continue
+        if not word.startswith("--"):
+            raise ConfigError(f"Unexpected {word!r}: write --field value (lists as a,b,c); see --help.")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(f"--{name} needs a value: --{name} VALUE. See --help.")
+            value = rest.pop(0)
+        if name in words:
+            raise ConfigError(f"--{name} is given twice: {words[name]!r} and {value!r}.")
+        words[name] = value
+    return words
+
+
+def _values_for_help(preset: str, program: str, schema: type) -> tuple[str, dict[str, Any]]:
+    if preset in preset_names(program) or Path(preset).is_file():
+        return f"the values of preset {preset!r}:", flatten(load_preset(preset, program, schema)[1])
+    return "their defaults:", flatten(schema)
+
+
+def _paragraph(first: str, text: str, indent: int) -> list[str]:
+    rest = " " * indent
+    return textwrap.wrap(" ".join(text.split()), 100, initial_indent=first, subsequent_indent=rest) or [first]
+
+
+def _as_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _as_dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *groups, last = dotted.split(".")
+    for group in groups:
+        values = values.setdefault(group, {})
+    values[last] = value
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value)) or "(empty)"
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return str(value)
+
+
+def _commit() -> str | None:
+    """Name the commit of the source tree, with a + when files differ from it; None outside a checkout."""
+    try:
+        ask = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+__all__ = [
+    "ConfigError",
+    "Run",
+    "find_path",
+    "help_text",
+    "load_preset",
+    "parse_command_line",
+    "preset_names",
+    "provenance",
+    "write_atomic",
+    "write_config",
+]
