@@ -1,0 +1,310 @@
+"""The programming task: a problem, its prompt, the program in a response, and what counts as simple.
+
+After arXiv 2409.12822, section 3: a policy reads a problem and writes a Python program. `R*` (oracle) = all
+unit tests pass; `R_train` = the two *simplest* tests pass, where the simplicity of a test is the number of
+`pi_init` samples that pass it. The released code of that paper takes the first two tests in stored order
+instead; here the ranking is stored with the problem and says where it comes from.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "SYSTEM_MESSAGE",
+    "Extraction",
+    "Mutant",
+    "Problem",
+    "ProgrammingPrompt",
+    "Simplicity",
+    "extract_program",
+    "load_problems",
+    "programming_prompt",
+    "rank_tests",
+    "save_problems",
+]
+
+SYSTEM_MESSAGE = "Write a short Python program that reads standard input and prints the answer."
+_CALL_MESSAGE = "Write a Python function that solves the task."
+_LONGEST_SOURCE = 64_000  # characters handed to the parser; longer text may exhaust its stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simplicity:
+    """An order of a problem's tests from simple to hard, and where it comes from."""
+
+    order: tuple[int, ...]
+    """Test indices, simplest first."""
+    measured_on: str
+    """`"stored order"` (nothing measured) or the policy whose samples were counted (`"pi_init"`)."""
+    pass_counts: tuple[int, ...] | None = None
+    """How many samples passed each test; None when nothing was measured."""
+    samples: int = 0
+    """How many samples were run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """A wrong program that was made from the reference, with what it really does on every test."""
+
+    code: str
+    slip: str
+    """What kind of mistake it is."""
+    passes: tuple[bool, ...]
+    """Per test of the problem, found by running it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One programming problem with unit tests.
+
+    Raises:
+        ValueError: no tests, or a ranking that is not a permutation of them.
+    """
+
+    id: str
+    group: str
+    """Splits never cut a group. MiniCode: the combination of operations, without wording and constants."""
+    statement: str
+    tests: tuple[dict[str, Any], ...]
+    """`{"input": str, "output": str}` or `{"args": [...], "output": value, "fn_name": str}`."""
+    solutions: tuple[str, ...] = ()
+    level: str | None = None
+    split: str | None = None
+    source: str = "minicode"
+    io_format: str = "stdin"
+    """`"stdin"` or `"call"`."""
+    fn_name: str | None = None
+    starter_code: str = ""
+    mutants: tuple[Mutant, ...] = ()
+    simplicity: Simplicity | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tests:
+            raise ValueError(f"problem {self.id!r} has no tests; drop it, nothing can be graded")
+        if self.simplicity is None:
+            order = Simplicity(order=tuple(range(len(self.tests))), measured_on="stored order")
+            object.__setattr__(self, "simplicity", order)
+        elif sorted(self.simplicity.order) != list(range(len(self.tests))):
+            raise ValueError(
+                f"problem {self.id!r}: order {self.simplicity.order} does not name each of its "
+                f"{len(self.tests)} tests once; rank them again with rank_tests"
+            )
+
+    @property
+    def solution(self) -> str:
+        """The first reference solution."""
+        if not self.solutions:
+            raise ValueError(f"problem {self.id!r} has no reference solution")
+        return self.solutions[0]
+
+    @property
+    def train_equals_oracle(self) -> bool:
+        """True with fewer than three tests: the two simplest are all, so `R_train` is `R*`."""
+        return len(self.tests) < 3
+
+    def simplest(self, n: int = 2) -> tuple[int, ...]:
+        """Indices of the n simplest tests (those of `R_train`)."""
+        assert self.simplicity is not None  # set in __post_init__
+        return self.simplicity.order[:n]
+
+    def r_train(self, passes: Sequence[bool]) -> bool:
+        """`R_train` of a program that passed `passes` of the tests.
+
+        >>> p = Problem(id="p", group="g", statement="", tests=({"input": "1", "output": "1"},) * 3)
+        >>> p.r_train([True, True, False]), p.r_star([True, True, False])
+        (True, False)
+        """
+        self._check_length(passes)
+        return all(passes[i] for i in self.simplest())
+
+    def r_star(self, passes: Sequence[bool]) -> bool:
+        """`R*`: every test passed."""
+        self._check_length(passes)
+        return all(passes)
+
+    def subtly_wrong(self) -> tuple[Mutant, ...]:
+        """Mutants that pass the two simplest tests and fail another one: `R_train` = 1, `R*` = 0."""
+        return tuple(m for m in self.mutants if self.r_train(m.passes) and not self.r_star(m.passes))
+
+    def plainly_wrong(self) -> tuple[Mutant, ...]:
+        """Mutants that fail at least one of the two simplest tests."""
+        return tuple(m for m in self.mutants if not self.r_train(m.passes))
+
+    def _check_length(self, passes: Sequence[bool]) -> None:
+        if len(passes) != len(self.tests):
+            raise ValueError(f"problem {self.id!r} has {len(self.tests)} tests, got {len(passes)} verdicts")
+
+
+def rank_tests(
+    problem: Problem, pass_counts: Sequence[int], samples: int, measured_on: str = "pi_init"
+) -> Problem:
+    """Store the order of simplicity: more passing samples first, ties by shorter input, then stored order.
+
+    Args:
+        problem: the problem to rank.
+        pass_counts: per test, how many of `samples` programs passed it.
+        samples: number of programs that were run.
+        measured_on: name of the policy that wrote them.
+
+    Returns:
+        A copy of the problem whose `simplicity` holds order, counts and origin.
+
+    Raises:
+        ValueError: counts of another length, or outside 0..samples.
+
+    >>> tests = ({"input": "1 2", "output": "3"}, {"input": "", "output": "0"}, {"input": "5", "output": "5"})
+    >>> problem = Problem(id="p", group="sum", statement="Print the sum.", tests=tests)
+    >>> rank_tests(problem, [8, 3, 8], samples=10).simplest()
+    (2, 0)
+    """
+    if len(pass_counts) != len(problem.tests):
+        raise ValueError(
+            f"problem {problem.id!r} has {len(problem.tests)} tests, got {len(pass_counts)} pass counts"
+        )
+    if samples < 1 or not all(0 <= count <= samples for count in pass_counts):
+        raise ValueError(
+            f"problem {problem.id!r}: pass counts {list(pass_counts)} must lie in 0..{samples} samples"
+        )
+    lengths = [len(_input_text(test)) for test in problem.tests]
+    order = sorted(range(len(lengths)), key=lambda i: (-pass_counts[i], lengths[i], i))
+    ranking = Simplicity(
+        order=tuple(order), measured_on=measured_on, pass_counts=tuple(pass_counts), samples=samples
+    )
+    return replace(problem, simplicity=ranking)
+
+
+def _input_text(test: dict[str, Any]) -> str:
+    return test["input"] if "input" in test else json.dumps(test["args"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgrammingPrompt:
+    """Chat messages and what was cut to fit them."""
+
+    messages: list[dict[str, str]]
+    cut_tokens: int = 0
+    """Tokens of the statement left out; 0 = the policy saw everything."""
+
+
+def programming_prompt(
+    problem: Problem, *, tokenizer: Any = None, max_statement_tokens: int | None = None
+) -> ProgrammingPrompt:
+    """Chat messages that ask for a program.
+
+    Args:
+        problem: what to ask.
+        tokenizer: a Hugging Face tokenizer; needed only with `max_statement_tokens`.
+        max_statement_tokens: cut longer statements at their end, and count the cut. None = never cut.
+
+    Raises:
+        ValueError: a limit without a tokenizer, or a limit below one.
+
+    >>> tests = ({"input": "1", "output": "1"},)
+    >>> problem = Problem(id="p", group="sum", statement="Print the sum.", tests=tests)
+    >>> [m["role"] for m in programming_prompt(problem).messages]
+    ['system', 'user']
+    """
+    statement, cut = problem.statement, 0
+    if max_statement_tokens is not None:
+        if tokenizer is None or max_statement_tokens < 1:
+            raise ValueError(
+                f"max_statement_tokens={max_statement_tokens} needs a tokenizer and a limit of at least 1"
+            )
+        ids = tokenizer(statement, add_special_tokens=False)["input_ids"]
+        cut = max(0, len(ids) - max_statement_tokens)
+        if cut:
+            statement = tokenizer.decode(ids[:max_statement_tokens])
+    if problem.starter_code:
+        statement = f"{statement}\n\n{problem.starter_code}"
+    system = SYSTEM_MESSAGE if problem.io_format == "stdin" else _CALL_MESSAGE
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": statement}]
+    return ProgrammingPrompt(messages=messages, cut_tokens=cut)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """The program found in a response."""
+
+    code: str
+    parse_ok: bool
+    """The code is Python by its grammar; nothing is said about what it does."""
+
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def extract_program(response: str) -> Extraction:
+    r"""The program in a response: the first fenced Python block, else the first fenced block, else all of it.
+
+    A fence that is never closed (a clipped response) runs to the end. The code is not changed in any way:
+    a text filter on the source would turn right programs into wrong ones.
+
+    >>> extract_program("Here it is:\n```python\nprint(1)\n```\nDone.").code
+    'print(1)\n'
+    >>> extract_program("print(").parse_ok
+    False
+    """
+    blocks = [(m.group(1).lower(), m.group(2)) for m in _FENCE.finditer(response)]
+    python = [code for language, code in blocks if language in {"python", "python3", "py"}]
+    code = python[0] if python else blocks[0][1] if blocks else response
+    return Extraction(code=code, parse_ok=_parses(code))
+
+
+def _parses(code: str) -> bool:
+    if not code.strip() or len(code) > _LONGEST_SOURCE:
+        return False
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # ValueError: null bytes
+        return False
+    return True
+
+
+def save_problems(path: str | Path, problems: Iterable[Problem]) -> None:
+    """Write problems as JSON lines; the file appears only when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        for problem in problems:
+            file.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def load_problems(path: str | Path) -> list[Problem]:
+    """Read problems written by `save_problems`.
+
+    Raises:
+        ValueError: a line that is not a problem (with its number).
+
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "problems.jsonl")
+    >>> problem = Problem(id="p", group="g", statement="Print 1.", tests=({"input": "", "output": "1"},))
+    >>> save_problems(path, [problem]); load_problems(path) == [problem]
+    True
+    """
+    with Path(path).open(encoding="utf-8") as file:
+        return [_problem_from_row(line, f"{path}:{number}") for number, line in enumerate(file, 1)]
+
+
+def _problem_from_row(line: str, where: str) -> Problem:
+    row = json.loads(line)
+    known = {f.name for f in fields(Problem)}
+    if unknown := set(row) - known:
+        raise ValueError(f"{where}: unknown fields {sorted(unknown)}; a problem has {sorted(known)}")
+    row["tests"], row["solutions"] = tuple(row["tests"]), tuple(row["solutions"])
+    row["mutants"] = tuple(Mutant(**{**m, "passes": tuple(m["passes"])}) for m in row["mutants"])
+    if ranking := row["simplicity"]:
+        counts = ranking["pass_counts"]
+        ranking = {
+            **ranking,
+            "order": tuple(ranking["order"]),
+            "pass_counts": tuple(counts) if counts else None,
+        }
+        row["simplicity"] = Simplicity(**ranking)
+    return Problem(**row)
