@@ -14,7 +14,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -346,15 +346,17 @@ class TransferResult:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Self:
+    def from_dict(cls, record: dict[str, Any]) -> TransferResult:
         """Rebuild a result; ValueError when the schema is another one."""
         found = record.get("schema")
         if found != SCHEMA:
-            raise ValueError(f"schema {found!r} cannot be read; this version reads {SCHEMA!r}: re-run transfer")
+            raise ValueError(
+                f"schema {found!r} cannot be read; this version reads {SCHEMA!r}: re-run transfer"
+            )
         return _build(cls, record)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str) -> TransferResult:
         """Rebuild a result from `to_json` text."""
         return cls.from_dict(json.loads(text))
 
@@ -362,7 +364,9 @@ class TransferResult:
         """Return one row per evaluation and control: design, domains, AUROC, interval, n, flags."""
         import pandas as pd
 
-        rows = [_flat(e.design, e) | {"probe": e.probe, "layer": e.layer, "mde": e.mde} for e in self.evaluations]
+        rows = [
+            _flat(e.design, e) | {"probe": e.probe, "layer": e.layer, "mde": e.mde} for e in self.evaluations
+        ]
         rows += [_flat("control", c) | {"probe": c.name} for c in self.controls]
         for row, evaluation in zip(rows, self.evaluations, strict=False):
             tost = evaluation.equivalence
@@ -405,7 +409,9 @@ def _build(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind)
         unknown = set(value) - set(hints)
         if unknown:
-            raise ValueError(f"{kind.__name__} has no field {sorted(unknown)}; the file is of another version")
+            raise ValueError(
+                f"{kind.__name__} has no field {sorted(unknown)}; the file is of another version"
+            )
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
     origin = typing.get_origin(kind)
     if origin is tuple:

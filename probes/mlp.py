@@ -1,0 +1,158 @@
+"""The MLP probe: both readings of "1-layer MLP" in arXiv 2409.12822, section 4.
+
+`hidden=0` is a linear map with a sigmoid, trained by gradient descent; `hidden=h` has one hidden layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probes.base import Probe, Scaler, fit_scaler
+from probes.mlp_solver import MLPSpec, TrainedMLPs, train_mlps
+
+__all__ = ["MLPProbe"]
+
+
+class MLPProbe(Probe):
+    """A multi-layer perceptron with none or one hidden layer, averaged over seeds.
+
+    Full-batch AdamW on standardised activations. The score is the mean logit over `n_seeds` trainings that
+    differ only in their start; `seed_spread_` is the standard deviation of the training accuracy between
+    them.
+
+    Args:
+        hidden: hidden units; 0 for the linear reading.
+        learning_rate, schedule: AdamW's rate and its course: constant, cosine, linear-warm-up, step, plateau.
+        weight_decay, l1, dropout: regularisation; decoupled L2, L1 on the first layer, dropped hidden units.
+        activation: gelu or relu.
+        max_epochs: full-batch steps.
+        early_stopping: hold out `validation_fraction` of the training groups, keep the best epoch.
+        n_seeds: trainings to average.
+        random_state: int seed of the starts and of the validation split.
+        device: torch device; None is CUDA when present, else CPU.
+
+    >>> X = np.array([[0.0, 1.0], [1.0, 0.0], [3.0, 1.0], [4.0, 0.0]])
+    >>> MLPProbe(hidden=8).fit(X, [0, 0, 1, 1]).predict(X)
+    array([0, 0, 1, 1])
+    """
+
+    def __init__(
+        self,
+        hidden: int = 64,
+        learning_rate: float = 3e-3,
+        schedule: str = "constant",
+        weight_decay: float = 1e-2,
+        l1: float = 0.0,
+        dropout: float = 0.0,
+        activation: str = "gelu",
+        max_epochs: int = 200,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        patience: int = 20,
+        n_seeds: int = 3,
+        scale: str = "standard",
+        random_state: int = 0,
+        device: str | None = None,
+    ):
+        self.hidden = hidden
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.l1 = l1
+        self.dropout = dropout
+        self.activation = activation
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_seeds = n_seeds
+        self.scale = scale
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> MLPProbe:
+        """Fit on activations `X` `[row, d]` and labels `y`; early stopping never cuts one of `groups`."""
+        data = self._check_training(X, y)
+        held = None
+        if self.early_stopping:
+            held = self._held_out(data.y, groups)
+        training = slice(None) if held is None else ~held
+        self.scaler_ = fit_scaler(data.X[training], data.weight[training], self.scale)
+        self.models_ = train_mlps(
+            self.scaler_(data.X),
+            data.y,
+            [self.spec()] * self.n_seeds,
+            seeds=[self.random_state + i for i in range(self.n_seeds)],
+            validation=held,
+            device=self.device or default_device(),
+        )
+        right = (self.models_.logits(self.scaler_(data.X)) > 0) == (data.y == 1)
+        self.seed_spread_ = float(right.mean(1).std())
+        self.n_iter_ = int(self.models_.epochs.max())
+        return self
+
+    def spec(self) -> MLPSpec:
+        """Return the training settings of one network."""
+        return MLPSpec(
+            hidden=self.hidden,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            l1=self.l1,
+            dropout=self.dropout,
+            schedule=self.schedule,
+            activation=self.activation,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+        )
+
+    def decision_function(self, X: Any) -> Float[np.ndarray, " row"]:
+        """Return the mean logit over seeds for each row."""
+        X = self._check_new(X)
+        return self.models_.logits(self.scaler_(X)).mean(0)
+
+    def _held_out(self, y: np.ndarray, groups: Any) -> np.ndarray:
+        if groups is None:
+            groups = np.arange(len(y))
+        groups = np.asarray(groups)
+        if len(groups) != len(y):
+            raise ValueError(f"{len(groups)} groups for {len(y)} rows")
+        names = np.unique(groups)
+        shuffled = np.random.default_rng([self.random_state, len(names)]).permutation(names)
+        held = np.isin(groups, shuffled[: max(1, round(self.validation_fraction * len(names)))])
+        for part, rows in (("validation", held), ("training", ~held)):
+            if len(np.unique(y[rows])) < 2:
+                raise ValueError(
+                    f"early stopping left one class only in the {part} part ({int(rows.sum())} rows); "
+                    "change validation_fraction or random_state, or set early_stopping=False"
+                )
+        return held
+
+    def _state(self) -> dict[str, np.ndarray]:
+        models = self.models_
+        return {
+            "center": self.scaler_.center,
+            "scale": self.scaler_.scale,
+            "first": np.ascontiguousarray(models.first),
+            "first_bias": models.first_bias,
+            "last": models.last,
+            "last_bias": models.last_bias,
+            "epochs": models.epochs,
+            "seed_spread": np.array(self.seed_spread_),
+        }
+
+    def _restore(self, state: dict[str, np.ndarray]) -> None:
+        self.scaler_ = Scaler(center=state["center"], scale=state["scale"])
+        weights = {name: state[name] for name in ("first", "first_bias", "last", "last_bias", "epochs")}
+        self.models_ = TrainedMLPs(**weights, activation=self.activation, linear=self.hidden == 0)
+        self.seed_spread_ = float(state["seed_spread"])
+        self.n_iter_ = int(self.models_.epochs.max())
+
+
+def default_device() -> str:
+    """Return "cuda" when a GPU is present, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
