@@ -1,6 +1,26 @@
 """What the model computed: load models, cache their activations, read them back."""
 
+from activations.compute import NonFiniteError
+from activations.extract import extract
 from activations.models import AdapterMismatchError, LoadedModel, load_model
+from activations.sites import SiteError
+from activations.store import ActivationStore, StoreCorruptError
+from activations.tokens import EncodedRow, RowError, TokenSelection
 from activations.weights import WeightsError
+from activations.writer import StoreWriteError
 
-__all__ = ["AdapterMismatchError", "LoadedModel", "WeightsError", "load_model"]
+__all__ = [
+    "ActivationStore",
+    "AdapterMismatchError",
+    "EncodedRow",
+    "LoadedModel",
+    "NonFiniteError",
+    "RowError",
+    "SiteError",
+    "StoreCorruptError",
+    "StoreWriteError",
+    "TokenSelection",
+    "WeightsError",
+    "extract",
+    "load_model",
+]
