@@ -1,0 +1,148 @@
+"""Starts one process with its files, watches it, ends it, and reports what it used."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+__all__ = ["Ended", "resident_bytes", "run_process", "scratch_file"]
+
+_WATCH_SECONDS = 0.1  # how often the memory of a running process is added up
+_MEMORY_UNIT = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a process ended."""
+
+    exit_code: int
+    """As `subprocess` reports it: negative = killed by that signal."""
+    stopped_for: str | None
+    """`"timeout"` or `"memory"` if it was stopped from here."""
+    wall_seconds: float
+
+
+@contextlib.contextmanager
+def scratch_file(data: bytes = b"") -> Iterator[BinaryIO]:
+    """A file without a name, in memory where the system can: nothing to find, nothing to clean up."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("scratch"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)  # also flushes: the process reads and writes the descriptor
+        yield cast("BinaryIO", file)
+
+
+def run_process(
+    command: Sequence[str],
+    *,
+    stdin: BinaryIO,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
+    keep: Sequence[BinaryIO | int],
+    environment: dict[str, str],
+    directory: str,
+    uid: int | None,
+    wall_seconds: float,
+    memory_bytes: int,
+) -> Ended:
+    """Run a command in a session of its own; stop it with all its group at the time or memory limit.
+
+    Args:
+        command: program and arguments.
+        stdin: its standard input; `stdout` and `stderr` likewise.
+        keep: further files it inherits under their own numbers; every other descriptor is closed.
+        environment: its whole environment.
+        directory: where it starts.
+        uid: user and group it runs as; None = the caller's (only root may choose).
+        wall_seconds: time limit.
+        memory_bytes: limit of resident memory, summed over the process and its descendants.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=[file if isinstance(file, int) else file.fileno() for file in keep],
+        env=environment,
+        cwd=directory,
+        start_new_session=True,
+        **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
+    )
+    stopped_for = "interrupt"
+    try:
+        stopped_for = _watch(process.pid, start + wall_seconds, memory_bytes)
+    finally:
+        if stopped_for:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return Ended(
+        exit_code=process.returncode,
+        stopped_for=stopped_for,
+        wall_seconds=time.monotonic() - start,
+    )
+
+
+def _watch(pid: int, deadline: float, memory_bytes: int) -> str | None:
+    """Wait until the process ends (None) or must be stopped (why)."""
+    with _end_of(pid) as ended_within:
+        while (left := deadline - time.monotonic()) > 0:
+            if ended_within(min(left, _WATCH_SECONDS)):
+                return None
+            if resident_bytes(pid) > memory_bytes:
+                return "memory"
+    return "timeout"
+
+
+@contextlib.contextmanager
+def _end_of(pid: int):
+    """A function `seconds -> ended?` that wakes at once; `Popen.wait` would sleep and look."""
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(pid)
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        try:
+            yield lambda seconds: bool(poller.poll(seconds * 1000))
+        finally:
+            os.close(descriptor)
+        return
+
+    def poll(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return True
+            time.sleep(0.005)
+        return False
+
+    yield poll
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and all its descendants; 0 where the system has no /proc.
+
+    >>> resident_bytes(os.getpid()) > 1_000_000 or not Path("/proc/self/stat").exists()
+    True
+    """
+    children: dict[int, list[int]] = {}
+    pages: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            fields = stat.read_bytes().rpartition(b")")[2].split()  # the name before may hold anything
+            child, parent = int(stat.parent.name), int(fields[1])
+            children.setdefault(parent, []).append(child)
+            pages[child] = int(fields[21])
+    total, family = 0, [pid]
+    while family:
+        member = family.pop()
+        total += pages.get(member, 0)
+        family += children.get(member, [])
+    return total * _MEMORY_UNIT
