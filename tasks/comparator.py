@@ -69,7 +69,7 @@ def same_value(actual: Any, expected: Any) -> bool:
     return type(actual) is type(expected) and actual == expected
 
 
-def _close(actual: float, expected: float) -> bool:
+def _close(actual: int | float, expected: float) -> bool:
     try:
         return math.isclose(actual, expected, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE**2)
     except OverflowError:  # an integer too large for a float

@@ -1,4 +1,4 @@
-"""The sandbox runs honest programs as Python would, reports how a run ended, and refuses to run unprotected."""
+"""The sandbox runs honest programs as Python would, says how a run ended, and refuses to run unprotected."""
 
 import subprocess
 import sys
@@ -61,7 +61,7 @@ HONEST = {
         print(Point(12).x)
     """,
     "writes a file in /tmp": "open('/tmp/a', 'w').write('12')\nprint(open('/tmp/a').read())",
-    "standard library": "import heapq, collections, itertools, bisect, decimal, fractions, re, functools\nprint(12)",
+    "standard library": "import heapq, collections, itertools, decimal, re, functools\nprint(12)",
 }
 
 
