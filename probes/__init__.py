@@ -6,23 +6,37 @@ turned around.
 """
 
 from probes.contrast import CONTRAST_PAIRS, ContrastPair, ContrastPairProbe, contrast_rows
+from probes.domain import Domain, DomainError
+from probes.families import FAMILIES, Family
+from probes.folds import GroupLeakError
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.metrics import auroc, expected_calibration_error, tpr_at_fpr, within_group_auroc
 from probes.mlp import MLPProbe
+from probes.nulls import max_statistic_null
 from probes.persistence import Provenance, load_probe, save_probe
+from probes.power import equivalence_test, minimum_detectable_auroc
 from probes.results import TransferResult
 from probes.statistics import bootstrap_auroc, bootstrap_difference, delong_interval, delong_test
+from probes.sweep import SweepResult, sweep
+from probes.transfer import TransferOptions, transfer
 
 __all__ = [
     "CONTRAST_PAIRS",
+    "FAMILIES",
     "ContrastPair",
     "ContrastPairProbe",
+    "Domain",
+    "DomainError",
+    "Family",
+    "GroupLeakError",
     "LDAProbe",
     "LogisticProbe",
     "MLPProbe",
     "MeanDifferenceProbe",
     "Provenance",
     "RidgeProbe",
+    "SweepResult",
+    "TransferOptions",
     "TransferResult",
     "auroc",
     "bootstrap_auroc",
@@ -30,9 +44,14 @@ __all__ = [
     "contrast_rows",
     "delong_interval",
     "delong_test",
+    "equivalence_test",
     "expected_calibration_error",
     "load_probe",
+    "max_statistic_null",
+    "minimum_detectable_auroc",
     "save_probe",
+    "sweep",
     "tpr_at_fpr",
+    "transfer",
     "within_group_auroc",
 ]

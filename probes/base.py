@@ -61,7 +61,8 @@ class Probe(ClassifierMixin, BaseEstimator):
         """Write the fitted probe to the folder `path` (see `probes.persistence.save_probe`)."""
         from probes.persistence import save_probe
 
-        return save_probe(self, path, provenance=provenance, overwrite=overwrite)
+        known = getattr(self, "provenance_", None) if provenance is None else provenance
+        return save_probe(self, path, provenance=known, overwrite=overwrite)
 
     def _state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays that `_restore` needs."""
@@ -91,7 +92,7 @@ class Probe(ClassifierMixin, BaseEstimator):
 
     def _check_new(self, X: Any) -> Float[np.ndarray, "row d"]:
         check_is_fitted(self)
-        return validate_data(self, _to_numpy(X), dtype=np.float64, reset=False)
+        return np.asarray(validate_data(self, _to_numpy(X), dtype=np.float64, reset=False))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,134 @@
+"""Probe families: a probe class, the settings that a sweep tries, and the fit of all of them at once.
+
+`fit_cells` fits one family on one layer for every training mask and every setting. Families with a batched
+solver share the work (see `solvers.py`, `mlp_solver.py`); any other scikit-learn style probe is fitted in a
+plain loop, with the same answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from probes.base import LinearProbe, Probe
+from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.mlp import MLPProbe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["FAMILIES", "Cells", "Family", "as_families", "fit_cells"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A probe and the grid of parameters over which the source selects."""
+
+    name: str
+    probe: Probe
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> tuple[dict[str, Any], ...]:
+        """Every combination of the grid, in order."""
+        return tuple(dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values()))
+
+    def make(self, setting: Mapping[str, Any]) -> Probe:
+        """Return an unfitted probe with this setting."""
+        probe: Any = clone(self.probe)
+        return probe.set_params(**setting)
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            name="logistic",
+            probe=LogisticProbe(),
+            grid={"C": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)},
+        ),
+        Family(name="ridge", probe=RidgeProbe(), grid={"alpha": (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)}),
+        Family(name="mean-difference", probe=MeanDifferenceProbe(), grid={"scale": ("none", "standard")}),
+        Family(name="lda", probe=LDAProbe()),
+        Family(name="mlp", probe=MLPProbe(), grid={"weight_decay": (1e-2, 1.0), "dropout": (0.0, 0.5)}),
+        Family(
+            name="mlp-linear", probe=MLPProbe(hidden=0), grid={"weight_decay": (1e-2, 1.0), "l1": (0.0, 1e-3)}
+        ),
+    )
+}
+
+
+def as_families(probes: Any) -> tuple[Family, ...]:
+    """Turn what a caller gave (names, probes, families, or name -> probe) into families.
+
+    >>> [family.name for family in as_families(["logistic", MeanDifferenceProbe()])]
+    ['logistic', 'MeanDifferenceProbe']
+    """
+    if isinstance(probes, (str, Probe, Family)):
+        probes = [probes]
+    if isinstance(probes, dict):
+        named = (Family(name=name, probe=probe) for name, probe in probes.items() if isinstance(probe, Probe))
+        given = {family.name: family for family in named} | {
+            name: family for name, family in probes.items() if isinstance(family, Family)
+        }
+        probes = list(given.values())
+    families = []
+    for probe in probes:
+        if isinstance(probe, Family):
+            families.append(probe)
+        elif isinstance(probe, str):
+            if probe not in FAMILIES:
+                raise ValueError(
+                    f"probe {probe!r} is not known; choose from {', '.join(FAMILIES)} or give a probe"
+                )
+            families.append(FAMILIES[probe])
+        elif isinstance(probe, Probe):
+            families.append(Family(name=type(probe).__name__, probe=probe))
+        else:
+            raise TypeError(f"{probe!r} is neither a family name nor a probe")
+    names = [family.name for family in families]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"families need distinct names and at least one entry, got {names}")
+    return tuple(families)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """All fits of one family on one layer. Linear fits carry raw directions, others the fitted probes."""
+
+    directions: np.ndarray | None = None  # [fit, setting, d]
+    biases: np.ndarray | None = None  # [fit, setting]
+    fitted: tuple[tuple[Any, ...], ...] = ()
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Return the score of each row under each fit and setting, `[fit, setting, row]`."""
+        if self.directions is not None and self.biases is not None:
+            fits, settings, width = self.directions.shape
+            flat = X @ self.directions.reshape(-1, width).T
+            return flat.T.reshape(fits, settings, len(X)) + self.biases[:, :, None]
+        return np.stack([[probe.decision_function(X) for probe in row] for row in self.fitted])
+
+
+def fit_cells(family: Family, X: np.ndarray, y: np.ndarray, masks: np.ndarray, groups: np.ndarray) -> Cells:
+    """Fit every setting of `family` on every training mask of one layer's activations `[row, d]`."""
+    rows = []
+    for mask in masks:
+        fitted = []
+        for setting in family.settings:
+            probe = family.make(setting)
+            if isinstance(probe, MLPProbe):
+                probe.fit(X[mask], y[mask], groups=groups[mask])
+            else:
+                probe.fit(X[mask], y[mask])  # pyright: ignore[reportAttributeAccessIssue]
+            fitted.append(probe)
+        rows.append(tuple(fitted))
+    if all(isinstance(probe, LinearProbe) for row in rows for probe in row):
+        return Cells(
+            directions=np.array([[probe.direction_ for probe in row] for row in rows]),
+            biases=np.array([[probe.bias_ for probe in row] for row in rows]),
+        )
+    return Cells(fitted=tuple(rows))
