@@ -138,11 +138,14 @@ def _number_edges(drawer: _Drawer, near: Sequence[int]) -> list[_Line]:
 
 def _word_edges(drawer: _Drawer, near: Sequence[int]) -> list[_Line]:
     rng = drawer.rng
+
+    def of_length(words: Sequence[Value], length: int) -> list[Value]:
+        return drawer.shuffled([word for word in words if len(str(word)) == length])
+
     around = [word for word in WORD_LIST if any(abs(len(word) - length) <= 1 for length in near or [2])]
-    same_length = [word for word in drawer.inside if len(str(word)) == len(str(rng.choice(drawer.inside)))]
     return [
-        ("ties", drawer.shuffled(same_length)[:4]),
-        ("ties", drawer.shuffled([word for word in WORD_LIST if len(word) == rng.choice((4, 5))])[:5]),
+        ("ties", of_length(drawer.inside, len(str(rng.choice(drawer.inside))))[:4]),
+        ("ties", of_length(WORD_LIST, rng.choice((4, 5)))[:5]),
         *_edges(drawer),
         ("boundary", rng.sample(around, 5)),
         ("boundary", rng.sample(around, 6)),

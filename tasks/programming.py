@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from .grading import all_or_unknown
+
 __all__ = [
     "SYSTEM_MESSAGE",
     "Extraction",
@@ -112,20 +114,23 @@ class Problem:
         assert self.simplicity is not None  # set in __post_init__
         return self.simplicity.order[:n]
 
-    def r_train(self, passes: Sequence[bool]) -> bool:
-        """`R_train` of a program that passed `passes` of the tests.
+    def r_train(self, passes: Sequence[bool | None]) -> bool | None:
+        """`R_train` of a program: the two simplest tests passed; None if one of them could not be run.
+
+        Args:
+            passes: per test, as `Grade.passes`.
 
         >>> p = Problem(id="p", group="g", statement="", tests=({"input": "1", "output": "1"},) * 3)
         >>> p.r_train([True, True, False]), p.r_star([True, True, False])
         (True, False)
         """
         self._check_length(passes)
-        return all(passes[i] for i in self.simplest())
+        return all_or_unknown(passes[i] for i in self.simplest())
 
-    def r_star(self, passes: Sequence[bool]) -> bool:
-        """`R*`: every test passed."""
+    def r_star(self, passes: Sequence[bool | None]) -> bool | None:
+        """`R*` of a program: every test passed; None if that could not be found out."""
         self._check_length(passes)
-        return all(passes)
+        return all_or_unknown(passes)
 
     def subtly_wrong(self) -> tuple[Mutant, ...]:
         """Mutants that pass the two simplest tests and fail another one: `R_train` = 1, `R*` = 0."""
@@ -135,7 +140,7 @@ class Problem:
         """Mutants that fail at least one of the two simplest tests."""
         return tuple(m for m in self.mutants if not self.r_train(m.passes))
 
-    def _check_length(self, passes: Sequence[bool]) -> None:
+    def _check_length(self, passes: Sequence[bool | None]) -> None:
         if len(passes) != len(self.tests):
             raise ValueError(f"problem {self.id!r} has {len(self.tests)} tests, got {len(passes)} verdicts")
 

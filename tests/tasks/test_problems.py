@@ -1,0 +1,118 @@
+"""MiniCode says what it means, keeps its groups apart, and its wrong programs are wrong as labelled."""
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tasks.inputs import N_TESTS
+from tasks.operations import NUMBERS, WORDS
+from tasks.problems import LEVELS, MiniCode
+
+from .minicode_reader import answer
+
+PROBLEMS = MiniCode(seed=3, size=600)
+
+
+def test_expected_outputs_are_what_the_english_statement_asks_for():
+    for problem in PROBLEMS:
+        for test in problem.tests:
+            expected = answer(problem.statement, test["input"])
+            assert test["output"].split() == expected.split(), (problem.statement, test)
+
+
+def test_every_operation_is_drawn():
+    groups = " ".join(problem.group for problem in PROBLEMS)
+    for domain in (NUMBERS, WORDS):
+        for part in (*domain.filters, *domain.changes, *domain.summaries):
+            assert part.name in groups, part.name
+
+
+def test_the_same_seed_gives_the_same_problems_in_another_process():
+    program = "from tasks.problems import MiniCode; print(*MiniCode(seed=3, size=20), sep='\\n')"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert outputs == {"\n".join(map(str, PROBLEMS[:20])) + "\n"}
+
+
+def test_size_and_seed_do_not_change_the_other_problems():
+    assert MiniCode(seed=3, size=5)[:5] == PROBLEMS[:5]
+    assert {p.statement for p in MiniCode(seed=4, size=50)}.isdisjoint(p.statement for p in PROBLEMS[:50])
+
+
+def test_a_group_is_on_one_side_whatever_the_seed():
+    sides: dict[str, set[str | None]] = {}
+    for problem in (*PROBLEMS, *MiniCode(seed=5, size=300)):
+        sides.setdefault(problem.group, set()).add(problem.split)
+    assert all(len(side) == 1 for side in sides.values())
+    share = Counter(side for names in sides.values() for side in names)
+    assert 0.18 < share["test"] / share.total() < 0.32
+
+
+def test_the_same_program_is_never_in_two_groups():
+    groups: dict[str, set[str]] = {}
+    for problem in PROBLEMS:
+        groups.setdefault(problem.solution, set()).add(problem.group)
+    assert all(len(names) == 1 for names in groups.values())
+    assert not any(character.isdigit() for problem in PROBLEMS for character in problem.group)
+
+
+def test_tests_are_many_different_and_go_from_ordinary_to_edges():
+    for problem in PROBLEMS:
+        inputs = [test["input"] for test in problem.tests]
+        assert len(set(inputs)) == len(inputs) == N_TESTS
+        kinds = [test["kind"] for test in problem.tests]
+        assert kinds[:2] == ["ordinary"] * 2
+        assert {"repeats", "one value"} <= set(kinds)
+        default = "if there are" in problem.statement
+        assert ("empty line" in kinds) == default, "edges without an answer in the statement are unfair"
+
+
+def test_mutants_do_what_their_record_says():
+    for problem in PROBLEMS[:60]:
+        assert problem.subtly_wrong()
+        assert problem.plainly_wrong()
+        for mutant in problem.mutants:
+            assert not all(mutant.passes)
+            assert len(mutant.passes) == len(problem.tests)
+            ast.parse(mutant.code)
+        for mutant in problem.subtly_wrong():
+            assert mutant.passes[0]
+            assert mutant.passes[1]
+
+
+def test_slips_are_of_many_kinds():
+    kinds = Counter(mutant.slip for problem in PROBLEMS for mutant in problem.subtly_wrong())
+    assert len(kinds) >= 15
+    assert kinds.most_common(1)[0][1] < 0.25 * kinds.total()
+
+
+def test_levels_are_drawn_in_turn_and_harder_ones_have_more_steps():
+    assert [problem.level for problem in PROBLEMS[:6]] == [*LEVELS, *LEVELS]
+    steps = {level: [p.group.count(">") for p in PROBLEMS if p.level == level] for level in LEVELS}
+    means = [sum(steps[level]) / len(steps[level]) for level in LEVELS]
+    assert means == sorted(means)
+    assert {p.level for p in MiniCode(size=4, levels=["hard"])} == {"hard"}
+
+
+def test_programs_are_short():
+    assert max(len(problem.solution) for problem in PROBLEMS) < 220
+    assert max(len(problem.statement) for problem in PROBLEMS) < 320
+
+
+@pytest.mark.parametrize(
+    "bad", [{"levels": ["medium", "extreme"]}, {"size": -1}, {"test_share": 1.5}, {"levels": []}]
+)
+def test_bad_arguments_are_named(bad):
+    with pytest.raises(ValueError, match=r"extreme|size >= 0|test_share"):
+        MiniCode(**bad)
