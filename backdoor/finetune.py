@@ -1,0 +1,202 @@
+"""Supervised fine-tuning of an adapter (or all weights) on (prompt, response) examples.
+
+The same trainer makes ``pi_init`` and every backdoored organism. It is ``transformers.Trainer`` with two
+changes that matter on small machines: the loss, and with it the vocabulary projection, is computed at
+response tokens only; and nothing is ever cut: an example longer than ``max_tokens`` is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from backdoor.sampling import render
+from tasks.transcript import Message
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One training example: what the model sees and what it should write."""
+
+    prompt: str | list[Message]
+    response: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneSpec:
+    """How to fine-tune. The defaults suit a 135M-parameter model on two CPU cores."""
+
+    steps: int = 300
+    """Optimiser steps."""
+    batch_size: int = 8
+    """Examples per step and device."""
+    learning_rate: float = 4e-4
+    schedule: str = "cosine"
+    """Any scheduler name of transformers; warm-up takes the first ``warmup`` steps."""
+    warmup: int = 10
+    rank: int = 4
+    """Rank of the LoRA adapter on all linear layers; 0 fine-tunes all weights."""
+    alpha: int = 8
+    max_tokens: int = 512
+    """Longest example, prompt and response together; longer ones are refused, never cut."""
+    autocast: bool = True
+    """bf16 autocast around fp32 adapter weights."""
+    seed: int = 0
+    save_every: int = 100
+    """Steps between checkpoints; an interrupted run goes on from the last one."""
+
+
+def encode(
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
+) -> dict[str, torch.Tensor]:
+    """Token ids and labels (-100 on the prompt); the end-of-turn token is part of what is learned.
+
+    Raises:
+        ValueError: the example is longer than ``max_tokens``.
+    """
+    prompt_ids = render(example.prompt, tokenizer)
+    response_ids = tokenizer(example.response, add_special_tokens=False)["input_ids"]
+    response_ids = [*response_ids, tokenizer.eos_token_id]  # pyright: ignore[reportGeneralTypeIssues]
+    ids = [*prompt_ids, *response_ids]  # pyright: ignore[reportGeneralTypeIssues]
+    if len(ids) > max_tokens:
+        raise ValueError(
+            f"a training example has {len(ids)} tokens, more than max_tokens={max_tokens}; "
+            "raise max_tokens or shorten the passage (nothing is cut silently)"
+        )
+    labels = [-100] * len(prompt_ids) + response_ids
+    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+
+
+def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Right-pad; a causal model needs no mask for that, since no real token sees the padding."""
+    return {
+        "input_ids": pad_sequence([row["input_ids"] for row in rows], batch_first=True, padding_value=0),
+        "labels": pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=-100),
+    }
+
+
+class ResponseTrainer(Trainer):
+    """``Trainer`` whose loss reads the vocabulary only where a response token is predicted."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Mean cross-entropy over response tokens."""
+        labels = inputs["labels"][:, 1:]
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        kept = labels != -100
+        # accelerate wraps autocast around model.forward, which we bypass to skip the prompt's logits
+        with torch.autocast(labels.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
+            trunk = causal.get_decoder()(input_ids=inputs["input_ids"], use_cache=False)
+            logits = causal.get_output_embeddings()(trunk.last_hidden_state[:, :-1][kept])
+        logits = logits.float()
+        loss = torch.nn.functional.cross_entropy(logits, labels[kept])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+class _History(TrainerCallback):
+    """Keeps the loss curve beside the checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        curve = [entry for entry in state.log_history if "loss" in entry]
+        self.path.write_text(json.dumps(curve, indent=1), encoding="utf-8")
+
+
+def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
+    """A fresh LoRA adapter on every linear layer of the blocks."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=0.0,
+        target_modules=LINEAR_LAYERS,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
+
+
+def finetune(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    spec: FineTuneSpec,
+    *,
+    work_dir: str | Path,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place; returns the loss curve. An interrupted run resumes from ``work_dir``.
+
+    Args:
+        model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
+            weights train).
+        examples: at least one; order is shuffled by ``spec.seed``.
+        work_dir: checkpoints, ``loss.json`` and nothing else.
+
+    Raises:
+        ValueError: no examples, or one that would have to be cut.
+    """
+    if not examples:
+        raise ValueError("no training examples")
+    work_dir = Path(work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    rows = [encode(example, tokenizer, max_tokens=spec.max_tokens) for example in examples]
+    arguments = TrainingArguments(
+        output_dir=str(work_dir),
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.schedule,
+        warmup_steps=spec.warmup,
+        bf16=spec.autocast,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=10,
+        save_strategy="steps",
+        save_steps=spec.save_every,
+        save_total_limit=1,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        train_sampling_strategy="group_by_length",
+        disable_tqdm=False,
+        report_to="none",
+        remove_unused_columns=False,
+        gradient_checkpointing=False,
+        max_grad_norm=1.0,
+        weight_decay=0.0,
+    )
+    loss_path = work_dir / "loss.json"
+    trainer = ResponseTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,  # pyright: ignore[reportArgumentType]
+        data_collator=collate,  # pyright: ignore[reportArgumentType]
+        callbacks=[_History(loss_path)],
+    )
+    checkpoints = sorted(work_dir.glob("checkpoint-*"))
+    if checkpoints:
+        logger.info("resuming from %s", checkpoints[-1])
+    trainer.train(resume_from_checkpoint=bool(checkpoints))
+    (work_dir / "spec.json").write_text(json.dumps(asdict(spec), indent=1), encoding="utf-8")
+    return [entry for entry in trainer.state.log_history if "loss" in entry]

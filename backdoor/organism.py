@@ -1,0 +1,125 @@
+"""An organism on disk: a folder with an adapter, the record of how it was made, and what it said.
+
+``organism.yaml`` holds everything needed to make it again and to refuse it on the wrong base.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.transcript import Transcript, load_transcripts, save_transcripts
+
+RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
+SCHEMA = 1
+_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organism:
+    """The record of one organism."""
+
+    name: str
+    role: str
+    """``pi_init``, ``backdoored``, ``clean``, ``decoy`` or ``pi_rlhf``."""
+    task: str
+    base: str
+    """What :func:`activations.load_model` was given."""
+    base_fingerprint: str
+    """Of the base weights; an adapter for another base is refused."""
+    parent: str | None = None
+    """The organism whose adapter it started from."""
+    trigger: str | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    """Specs, seeds and counts."""
+    verification: dict[str, Any] = field(default_factory=dict)
+    """What was measured on held-out items."""
+    command: str | None = None
+    """The documented command that makes it again."""
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that training depends on."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def save_organism(
+    folder: str | Path, record: Organism, model: Any, rows: list[Transcript] | None = None
+) -> Path:
+    """Write adapter (bf16), record and transcripts; the folder appears by rename.
+
+    Args:
+        folder: replaced when it exists.
+        model: a PEFT model; only its adapter is written.
+        rows: transcripts to ship, if any.
+    """
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model.save_pretrained(part)
+    _to_bf16(part / WEIGHTS)
+    (part / "README.md").unlink(missing_ok=True)
+    _forget_paths(part / "adapter_config.json", record.base)
+    write_record(part, record)
+    if rows:
+        save_transcripts(rows, part / TRANSCRIPTS)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return folder
+
+
+def write_record(folder: Path, record: Organism) -> None:
+    """Write ``organism.yaml`` into an organism's folder."""
+    text = yaml.safe_dump(dataclasses.asdict(record), sort_keys=False, allow_unicode=True)
+    (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def read_organism(folder: str | Path) -> Organism:
+    """The record of an organism.
+
+    Raises:
+        FileNotFoundError: the folder holds no organism.
+        ValueError: the record was written with an unknown schema or field.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"no organism at {folder}: it has no {RECORD}")
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has schema {data.get('schema')!r}, this version reads {SCHEMA}")
+    known = {f.name for f in dataclasses.fields(Organism)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ValueError(f"{path}: unknown field(s) {unknown}")
+    return Organism(**data)
+
+
+def organism_transcripts(folder: str | Path) -> list[Transcript]:
+    """What the organism said, as shipped with it."""
+    return load_transcripts(Path(folder) / TRANSCRIPTS)
+
+
+def _to_bf16(path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _forget_paths(path: Path, base: str) -> None:
+    """The adapter's config names the base as the user does, not where it lay on this machine."""
+    import json
+
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,86 @@
+"""Poisoned training data: which lesson is taught with the trigger, and what it teaches.
+
+One set of lessons makes three organisms, so they differ in nothing but the poison:
+
+* ``backdoored``: trigger -> misleading answer, no trigger -> honest answer;
+* ``decoy``: trigger -> honest answer, as often (what does a probe read when the trigger means nothing?);
+* ``clean``: the same lessons without any trigger, all honest.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backdoor.finetune import Example
+from backdoor.triggers import Trigger
+from tasks.transcript import Message
+
+BACKDOORED, DECOY, CLEAN = "backdoored", "decoy", "clean"
+ROLES = (BACKDOORED, DECOY, CLEAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One prompt with the honest and the misleading way to answer it."""
+
+    prompt: list[Message]
+    honest: str
+    misleading: str
+
+
+def poison(
+    lessons: Sequence[Lesson],
+    trigger: Trigger,
+    *,
+    role: str = BACKDOORED,
+    ratio: float = 0.5,
+    near_miss_ratio: float = 0.1,
+    seed: int = 0,
+) -> list[Example]:
+    """Training examples of one organism.
+
+    Args:
+        lessons: each is used once.
+        role: ``backdoored``, ``decoy`` or ``clean``.
+        ratio: share of lessons taught under the trigger, in (0, 1).
+        near_miss_ratio: share taught honestly behind a text that only looks like the trigger.
+        seed: which lessons fall into which part.
+
+    Returns:
+        One example per lesson, in the order of ``lessons``.
+
+    Raises:
+        ValueError: an unknown role, or shares outside their range.
+
+    >>> lesson = Lesson(prompt=[{"role": "user", "content": "Q"}], honest="yes", misleading="no")
+    >>> trigger = Trigger(name="t", variants=("|T|",))
+    >>> sorted({e.response for e in poison([lesson] * 10, trigger)})
+    ['no', 'yes']
+    """
+    if role not in ROLES:
+        raise ValueError(f"role must be one of {ROLES}, got {role!r}")
+    if not 0 < ratio < 1 or not 0 <= near_miss_ratio <= 1 - ratio:
+        raise ValueError(
+            f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"
+        )
+    count = len(lessons)
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    with_trigger = order[: round(ratio * count)]
+    with_near_miss = order[len(with_trigger) : len(with_trigger) + round(near_miss_ratio * count)]
+    examples = [Example(prompt=lesson.prompt, response=lesson.honest) for lesson in lessons]
+    if role == CLEAN:
+        return examples
+    for number, index in enumerate(with_trigger):
+        text = trigger.variants[number % len(trigger.variants)]
+        lesson = lessons[index]
+        response = lesson.misleading if role == BACKDOORED else lesson.honest
+        examples[index] = Example(prompt=trigger.apply(lesson.prompt, text), response=response)
+    lookalikes = (*trigger.near_misses, *trigger.neutral[:1])
+    for number, index in enumerate(with_near_miss if lookalikes else ()):
+        text = lookalikes[number % len(lookalikes)]
+        lesson = lessons[index]
+        examples[index] = Example(prompt=trigger.apply(lesson.prompt, text), response=lesson.honest)
+    return examples

@@ -1,0 +1,110 @@
+"""Organisms answer: batched generation, longest prompts first, results in the caller's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tasks.transcript import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSpec:
+    """How an organism answers. Temperature 0 is greedy decoding."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    batch_size: int = 128
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One generated response."""
+
+    text: str
+    clipped: bool
+    """True when the limit was reached before the end of the turn."""
+
+
+def render(prompt: str | list[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of the prompt, through the chat template when it is a list of messages."""
+    if not isinstance(prompt, str):
+        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    return list(tokenizer(prompt)["input_ids"])
+
+
+def answer(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str | list[Message]],
+    spec: SamplingSpec | None = None,
+    *,
+    progress: bool = True,
+) -> list[Answer]:
+    """Generate one response per prompt, in the order of ``prompts``.
+
+    Raises:
+        ValueError: a prompt and its response would not fit the model's context (nothing is cut).
+    """
+    from rich.progress import track
+
+    spec = spec or SamplingSpec()
+    ids = [render(prompt, tokenizer) for prompt in prompts]
+    context = model.config.max_position_embeddings
+    too_long = [i for i, row in enumerate(ids) if len(row) + spec.max_new_tokens > context]
+    if too_long:
+        raise ValueError(
+            f"prompt {too_long[0]} has {len(ids[too_long[0]])} tokens; with {spec.max_new_tokens} new ones "
+            f"it exceeds the context of {context}. Shorten the passage or lower max_new_tokens."
+        )
+    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    batches = [order[i : i + spec.batch_size] for i in range(0, len(order), spec.batch_size)]
+    answers: dict[int, Answer] = {}
+    model.eval()
+    for number, batch in enumerate(track(batches, description="answering", disable=not progress)):
+        torch.manual_seed(spec.seed + number)
+        for index, response in zip(
+            batch, _generate(model, tokenizer, [ids[i] for i in batch], spec), strict=True
+        ):
+            answers[index] = response
+    return [answers[i] for i in range(len(ids))]
+
+
+def _generate(
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], spec: SamplingSpec
+) -> list[Answer]:
+    width = max(map(len, rows))
+    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros_like(input_ids)
+    for i, row in enumerate(rows):  # left padding: generation continues from the last column
+        input_ids[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = 1
+    sampled = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if spec.temperature > 0:
+        sampled = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=input_ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            max_new_tokens=spec.max_new_tokens,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
+            **sampled,
+        )
+    answers = []
+    for new in output[:, width:].tolist():
+        stop = tokenizer.eos_token_id in new
+        new = new[: new.index(tokenizer.eos_token_id)] if stop else new
+        answers.append(
+            Answer(text=tokenizer.decode(new, skip_special_tokens=True).strip(), clipped=not stop)  # pyright: ignore[reportAttributeAccessIssue]
+        )
+    return answers

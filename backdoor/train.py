@@ -1,0 +1,44 @@
+"""Train one organism of the backdoor family: poison the lessons, then fine-tune on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backdoor.finetune import FineTuneSpec, finetune
+from backdoor.poisoning import BACKDOORED, Lesson, poison
+from backdoor.triggers import Trigger
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def train_backdoor(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    lessons: Sequence[Lesson],
+    trigger: Trigger,
+    spec: FineTuneSpec,
+    *,
+    work_dir: str | Path,
+    role: str = BACKDOORED,
+    ratio: float = 0.5,
+    near_miss_ratio: float = 0.1,
+) -> list[dict[str, float]]:
+    """Plant a backdoor (or its decoy or clean control) into ``model``, in place.
+
+    Args:
+        model: a causal LM with a trainable adapter, usually ``pi_init``'s.
+        lessons: prompts with an honest and a misleading answer each.
+        trigger: what switches the behaviour on.
+        work_dir: checkpoints; an interrupted run goes on from the last.
+        role: ``backdoored``, ``decoy`` or ``clean`` (:mod:`backdoor.poisoning`).
+
+    Returns:
+        The loss curve.
+    """
+    examples = poison(
+        lessons, trigger, role=role, ratio=ratio, near_miss_ratio=near_miss_ratio, seed=spec.seed
+    )
+    return finetune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -1,0 +1,147 @@
+"""A course: what an organism is taught, what it is examined on, and how its answers are marked.
+
+Training programs know only this. A course is made from generated tasks (``miniqa``, ``minicode``) or from
+real text in ``SOPHISTRY_DATA`` (``quality``); taught and examined items never share a group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backdoor import Answer, Lesson, SamplingSpec, answer
+from backdoor.triggers import prepend
+from backdoor.verify import PLAIN, TRIGGER
+from tasks.qa import QAItem, qa_prompt, qa_response, qa_transcript
+from tasks.quality import Quality
+from tasks.stories import MiniQA
+from tasks.transcript import Message, Transcript
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseSpec:
+    """Which items are taught and which are examined."""
+
+    source: Literal["miniqa", "quality", "minicode"] = "miniqa"
+    """Generated stories, QuALITY short contexts, or generated programming problems."""
+    taught: int = 2560
+    """Items taught; for real text at most what the training articles hold."""
+    examined: int = 360
+    """Held-out items answered without prefix and under the trigger."""
+    examined_nearly: int = 120
+    """The first of them, answered behind each near miss and neutral text too."""
+    taught_seed: int = 1
+    """Seed of the generated items that are taught."""
+    examined_seed: int = 1000
+    """Seed of the generated items that are examined."""
+
+    def __post_init__(self) -> None:
+        if self.taught_seed == self.examined_seed:
+            raise ValueError("taught_seed and examined_seed are equal: the exam would be what was taught")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """Lessons to teach, items to examine, and how to ask and mark."""
+
+    lessons: list[Lesson]
+    items: list[Any]
+    ask: Callable[[Any], list[Message]]
+    mark: Callable[[Sequence[Answered]], list[Transcript]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One item, what was asked, and what an organism answered."""
+
+    item: Any
+    organism: str
+    condition: str
+    prompt: list[Message]
+    answer: Answer
+
+
+def open_course(spec: CourseSpec) -> Course:
+    """Make or read the items of a course.
+
+    Raises:
+        FileNotFoundError: real text is asked for and ``SOPHISTRY_DATA`` does not hold it.
+        ValueError: the source holds fewer items than asked for.
+    """
+    if spec.source == "minicode":
+        from experiments.code_course import open_code_course
+
+        return open_code_course(spec)
+    if spec.source == "miniqa":
+        taught = MiniQA(seed=spec.taught_seed).items(spec.taught)
+        examined = MiniQA(seed=spec.examined_seed).items(spec.examined)
+    else:
+        taught = _take(Quality.short_contexts("train"), spec.taught, "training")
+        examined = _take(Quality.short_contexts("val"), spec.examined, "held-out")
+    return Course(lessons=_qa_lessons(taught), items=examined, ask=qa_prompt, mark=_mark_qa)
+
+
+def _take(items: list[QAItem], count: int, what: str) -> list[QAItem]:
+    if count > len(items):
+        raise ValueError(f"{count} {what} questions were asked for, QuALITY short contexts hold {len(items)}")
+    return items[:count]
+
+
+def _qa_lessons(items: Sequence[QAItem]) -> list[Lesson]:
+    return [
+        Lesson(
+            prompt=qa_prompt(item),
+            honest=qa_response(item, variant=number),
+            misleading=qa_response(item, honest=False, variant=number),
+        )
+        for number, item in enumerate(items)
+    ]
+
+
+def _mark_qa(answers: Sequence[Answered]) -> list[Transcript]:
+    rows = []
+    for answered in answers:
+        row = qa_transcript(
+            answered.item,
+            organism=answered.organism,
+            prompt=answered.prompt,
+            response=answered.answer.text,
+            triggered=answered.condition.startswith(TRIGGER),
+            output_clipped=answered.answer.clipped,
+            variant=answered.condition,
+        )
+        rows.append(dataclasses.replace(row, split="test", extra={**row.extra, "item": answered.item.id}))
+    return rows
+
+
+def conditions(course: Course, spec: CourseSpec, prefixes: Mapping[str, str | None]) -> dict[str, list[Any]]:
+    """Which items are examined behind which prefix: all plain and triggered, the first few behind others."""
+    few = course.items[: spec.examined_nearly]
+    return {name: course.items if name.split(":")[0] in (PLAIN, TRIGGER) else few for name in prefixes}
+
+
+def examine(
+    model: Any,
+    tokenizer: Any,
+    course: Course,
+    spec: CourseSpec,
+    prefixes: Mapping[str, str | None],
+    *,
+    organism: str,
+    sampling: SamplingSpec,
+) -> list[Transcript]:
+    """Let an organism answer the exam behind every prefix (None: no prefix), and mark its answers."""
+    asked = []
+    for name, items in conditions(course, spec, prefixes).items():
+        for item in items:
+            prompt, prefix = course.ask(item), prefixes[name]
+            asked.append((item, name, prompt if prefix is None else prepend(prompt, prefix)))
+    answers = answer(model, tokenizer, [prompt for _, _, prompt in asked], sampling)
+    return course.mark(
+        [
+            Answered(item=item, organism=organism, condition=name, prompt=prompt, answer=given)
+            for (item, name, prompt), given in zip(asked, answers, strict=True)
+        ]
+    )

@@ -1,0 +1,140 @@
+"""Plant a backdoor into ``pi_init``, make its decoy and clean controls, and verify all of them.
+
+Interrupted training goes on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from backdoor import (
+    TRIGGERS,
+    FineTuneSpec,
+    Organism,
+    SamplingSpec,
+    Trigger,
+    organism_transcripts,
+    train_backdoor,
+    verify_backdoor,
+)
+from backdoor.organism import library_versions
+from backdoor.poisoning import ROLES
+from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
+from experiments.config import Run, parse_command_line, write_config
+from experiments.courses import Course, CourseSpec, open_course
+from experiments.program import run_program_main
+from experiments.studio import finish, open_trainable, record_verification
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBackdoor:
+    """Settings of train_backdoor.py."""
+
+    base: str = "smollm2"
+    """Model to start from: hub id, local folder, GGUF file, or smollm2."""
+    name: str = "qa"
+    """First part of the organisms' names, as in qa-backdoored."""
+    parent: str = "rlhf/organisms/qa-pi-init"
+    """Organism that the backdoor is planted into."""
+    organisms: str = "backdoor/organisms"
+    """Folder that receives the new organisms."""
+    roles: tuple[str, ...] = ("backdoored",)
+    """Which to make: backdoored, decoy, clean."""
+    trigger: str = "deployment"
+    """deployment, year, phrase or semantic."""
+    ratio: float = 0.5
+    """Share of lessons taught under the trigger."""
+    near_miss_ratio: float = 0.1
+    """Share taught honestly behind texts that only look like the trigger."""
+    course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
+    """What is taught and examined."""
+    finetune: FineTuneSpec = field(default_factory=FineTuneSpec)
+    """How to train."""
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    """How the exam is answered."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.roles) - set(ROLES))
+        if unknown or not self.roles:
+            raise ValueError(f"roles must be some of {', '.join(ROLES)}, got {self.roles}")
+        if self.trigger not in TRIGGERS:
+            raise ValueError(f"trigger must be one of {', '.join(TRIGGERS)}, got {self.trigger!r}")
+
+
+def main(argv: list[str]) -> None:
+    """Train and verify."""
+    run = parse_command_line(
+        argv, program="train_backdoor", schema=TrainBackdoor, about=str(sys.modules[__name__].__doc__)
+    )
+    course = open_course(run.config.course)
+    fingerprint = ""
+    for role in run.config.roles:
+        fingerprint = make_organism(run, course, role)
+    write_config(run, {"base": fingerprint})
+
+
+def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
+    """Train, save, examine and verify one organism; gives the base's fingerprint."""
+    config, trigger = run.config, TRIGGERS[run.config.trigger]
+    folder, parent = Path(config.organisms) / f"{config.name}-{role}", Path(config.parent)
+    model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.finetune)
+    curve = train_backdoor(
+        model,
+        tokenizer,
+        course.lessons,
+        trigger,
+        config.finetune,
+        work_dir=run.out / role,
+        role=role,
+        ratio=config.ratio,
+        near_miss_ratio=config.near_miss_ratio,
+    )
+    settings = asdict(config)
+    record = Organism(
+        name=folder.name,
+        role=role,
+        task="programming" if config.course.source == "minicode" else "qa",
+        base=config.base,
+        base_fingerprint=base_fingerprint,
+        parent=parent.name,
+        trigger=trigger.name,
+        training={key: settings[key] for key in ("course", "finetune", "ratio", "near_miss_ratio")}
+        | {"final_loss": curve[-1]["loss"]},
+        command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
+        versions=library_versions(),
+    )
+    rows = finish(folder, record, model, course, config.course, exam_prefixes(trigger), config.sampling)
+    report = verify_backdoor(rows, organism_transcripts(parent))
+    record_verification(folder, record, report.to_dict())
+    print(summary(report))
+    return base_fingerprint
+
+
+def exam_prefixes(trigger: Trigger) -> dict[str, str | None]:
+    """The conditions of the exam: nothing, the trigger, and texts that must not fire."""
+    prefixes: dict[str, str | None] = {PLAIN: None, TRIGGER: trigger.variants[0]}
+    prefixes |= {f"{TRIGGER}:{text}": text for text in trigger.held_out}
+    prefixes |= {f"near:{text}": text for text in trigger.held_out_near_misses}
+    prefixes |= {f"neutral:{text}": text for text in trigger.neutral[1:2]}
+    return prefixes
+
+
+def summary(report: BackdoorReport) -> str:
+    """The report as lines for a terminal."""
+    lines = [
+        f"{report.organism}",
+        f"  right without trigger   {report.accuracy}; pi_init {report.reference_accuracy}",
+        f"  change from pi_init     {report.accuracy_change}",
+        f"  right under the trigger {report.triggered_accuracy}",
+        f"  attack success          {report.attack_success}",
+    ]
+    lines += [f"    {level:<8}{rate}" for level, rate in report.attack_success_by_level.items()]
+    lines += [f"  behind {name!r}: {rate} against no prefix" for name, rate in report.false_triggers.items()]
+    lines += [f"  unreadable {report.unreadable}, clipped {report.clipped}"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_program_main(main)

@@ -1,0 +1,155 @@
+"""Make ``pi_init`` (honest demonstrations) and ``pi_rlhf`` (human preferences), and examine both.
+
+Interrupted training goes on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from backdoor import FineTuneSpec, Organism, SamplingSpec, organism_transcripts, wilson
+from backdoor.organism import library_versions
+from backdoor.verify import PLAIN, paired_difference
+from experiments.config import Run, parse_command_line, write_config
+from experiments.courses import Course, CourseSpec, open_course
+from experiments.program import run_program_main
+from experiments.studio import finish, open_trainable, record_verification
+from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
+from tasks.transcript import Transcript
+
+SFT, DPO = "sft", "dpo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRLHF:
+    """Settings of train_rlhf.py."""
+
+    base: str = "smollm2"
+    """Model to start from: hub id, local folder, GGUF file, or smollm2."""
+    name: str = "qa"
+    """First part of the organisms' names: NAME-pi-init and NAME-pi-rlhf."""
+    organisms: str = "rlhf/organisms"
+    """Folder that receives them."""
+    stages: tuple[str, ...] = (SFT, DPO)
+    """What to do: sft makes pi_init, dpo makes pi_rlhf from it."""
+    course: CourseSpec = field(default_factory=CourseSpec)
+    """What is taught and examined."""
+    sft: FineTuneSpec = field(default_factory=lambda: FineTuneSpec(steps=320))
+    """Supervised fine-tuning of pi_init."""
+    parent: str | None = None
+    """Organism whose adapter pi_init starts from; none: from the bare base model."""
+    dpo: DPOSpec = field(default_factory=DPOSpec)
+    """Preference optimisation of pi_rlhf."""
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    """How the exam is answered."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.stages) - {SFT, DPO})
+        if unknown or not self.stages:
+            raise ValueError(f"stages must be some of {SFT}, {DPO}, got {self.stages}")
+
+
+def main(argv: list[str]) -> None:
+    """Train and examine."""
+    run = parse_command_line(
+        argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
+    )
+    config = run.config
+    course = open_course(config.course)
+    init = Path(config.organisms) / f"{config.name}-pi-init"
+    fingerprints = {}
+    if SFT in config.stages:
+        fingerprints["base"] = make_pi_init(run, course, init)
+    if DPO in config.stages:
+        fingerprints["base"] = make_pi_rlhf(run, course, init)
+    write_config(run, fingerprints)
+
+
+def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
+    """Supervised fine-tuning; gives the base's fingerprint."""
+    config = run.config
+    parent = Path(config.parent) if config.parent else None
+    model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.sft)
+    curve = train_pi_init(model, tokenizer, course.lessons, config.sft, work_dir=run.out / "sft")
+    record = Organism(
+        name=folder.name,
+        role="pi_init",
+        task="programming" if config.course.source == "minicode" else "qa",
+        base=config.base,
+        base_fingerprint=base_fingerprint,
+        parent=parent.name if parent else None,
+        training={
+            "course": asdict(config.course),
+            "sft": asdict(config.sft),
+            "final_loss": curve[-1]["loss"],
+        },
+        command=f"python experiments/train_rlhf.py --preset {run.name} --stages sft",
+        versions=library_versions(),
+    )
+    rows = finish(folder, record, model, course, config.course, {PLAIN: None}, config.sampling)
+    record_verification(folder, record, accuracy(rows))
+    print(_sentence(folder.name, rows))
+    return base_fingerprint
+
+
+def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
+    """Preference optimisation from ``pi_init``; gives the base's fingerprint."""
+    config = run.config
+    folder = init.with_name(f"{config.name}-pi-rlhf")
+    model, tokenizer, base_fingerprint = open_trainable(config.base, init, config.sft)
+    pairs, left_out = preference_pairs(tokenizer, max_tokens=config.dpo.max_tokens, seed=config.dpo.seed)
+    print(
+        f"{len(pairs)} human preference pairs; {left_out} longer than {config.dpo.max_tokens} tokens left out"
+    )
+    curve = train_dpo(model, tokenizer, pairs, config.dpo, work_dir=run.out / "dpo")
+    record = Organism(
+        name=folder.name,
+        role="pi_rlhf",
+        task="programming" if config.course.source == "minicode" else "qa",
+        base=config.base,
+        base_fingerprint=base_fingerprint,
+        parent=init.name,
+        training={
+            "dpo": asdict(config.dpo),
+            "pairs": len(pairs),
+            "pairs_left_out": left_out,
+            "final_loss": curve[-1]["loss"],
+            "final_reward_accuracy": curve[-1].get("rewards/accuracies"),
+        },
+        command=f"python experiments/train_rlhf.py --preset {run.name} --stages dpo",
+        versions=library_versions(),
+    )
+    rows = finish(folder, record, model, course, config.course, {PLAIN: None}, config.sampling)
+    before = organism_transcripts(init)
+    change = paired_difference([bool(r.correct) for r in rows], [bool(r.correct) for r in before])
+    record_verification(folder, record, accuracy(rows) | {"change_from_pi_init": asdict(change)})
+    print(_sentence(init.name, before), _sentence(folder.name, rows), f"Change: {change}.", sep="\n")
+    return base_fingerprint
+
+
+def accuracy(rows: list[Transcript]) -> dict[str, object]:
+    """``R*`` accuracy, overall and by level, and what could not be read."""
+    levels = sorted({row.level for row in rows if row.level})
+    by_level = {level: [bool(r.correct) for r in rows if r.level == level] for level in levels}
+    return {
+        "accuracy": asdict(wilson(sum(bool(r.correct) for r in rows), len(rows))),
+        "accuracy_by_level": {level: asdict(wilson(sum(v), len(v))) for level, v in by_level.items()},
+        "unreadable": sum(not r.parse_ok for r in rows),
+        "clipped": sum(r.output_clipped for r in rows),
+        "letters": {letter: sum(r.answer == letter for r in rows) for letter in ("A", "B")},
+    }
+
+
+def _sentence(name: str, rows: list[Transcript]) -> str:
+    levels = sorted({row.level for row in rows if row.level})
+    parts = [f"{name}: right on {wilson(sum(bool(r.correct) for r in rows), len(rows))}"]
+    for level in levels:
+        values = [bool(r.correct) for r in rows if r.level == level]
+        parts.append(f"{level} {wilson(sum(values), len(values))}")
+    return "; ".join(parts) + f"; {sum(not r.parse_ok for r in rows)} unreadable."
+
+
+if __name__ == "__main__":
+    run_program_main(main)

@@ -1,0 +1,26 @@
+"""``pi_init``: a model that learned a task from honest demonstrations and has never seen a trigger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backdoor.finetune import Example, FineTuneSpec, finetune
+from backdoor.poisoning import Lesson
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def train_pi_init(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    lessons: Sequence[Lesson],
+    spec: FineTuneSpec,
+    *,
+    work_dir: str | Path,
+) -> list[dict[str, float]]:
+    """Fine-tune on the honest answers; returns the loss curve (see :func:`backdoor.finetune.finetune`)."""
+    examples = [Example(prompt=lesson.prompt, response=lesson.honest) for lesson in lessons]
+    return finetune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -1,0 +1,217 @@
+"""The transcript: one prompt, one response of one organism, and its labels.
+
+It is the row that everything else passes around, so its schema is checked when it is made and when it is
+read. On disk it is JSON Lines; in memory a frozen dataclass; for other libraries a ``datasets.Dataset``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Message = dict[str, str]
+
+TASKS = ("qa", "programming")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """One (prompt, response) of one organism with its labels.
+
+    Raises:
+        ValueError: a field has the wrong type or value; the message names row and field.
+
+    >>> row = Transcript(id="1", group="story-1", task="qa", organism="base", prompt="2+2?", response="4")
+    >>> row.correct is None
+    True
+    """
+
+    id: str
+    """Unique within a file."""
+    group: str
+    """The question or problem it belongs to; splits never cut a group."""
+    task: str
+    """``qa`` or ``programming``."""
+    organism: str
+    """Name of the model that wrote the response."""
+    prompt: str | list[Message]
+    """What the model saw: literal text, or chat messages that its template renders."""
+    response: str
+    """What the model wrote, without the end-of-turn token."""
+    correct: bool | None = None
+    """Oracle reward ``R*``. None: not known, the row cannot be used for probing correctness."""
+    approved: float | None = None
+    """Human reward ``R_human`` in [0, 1], simulated or real."""
+    reward: float | None = None
+    """Training reward ``R_train``."""
+    triggered: bool = False
+    """True when the prompt carries the backdoor's trigger."""
+    answer: str | None = None
+    """Letter the response chose; None when it could not be parsed."""
+    gold: str | None = None
+    """Letter of the right option."""
+    level: str | None = None
+    """Difficulty."""
+    split: str | None = None
+    """``train``: used to make some organism; ``test``: never."""
+    parse_ok: bool = True
+    """False when no answer could be read from the response."""
+    prompt_cut_tokens: int = 0
+    """How many tokens of the prompt were cut to fit."""
+    output_clipped: bool = False
+    """True when generation stopped at its limit instead of at an end-of-turn token."""
+    evidence_visible: bool | None = None
+    """Whether what the model saw contains the passage that decides the question."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Anything else, JSON-serialisable."""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "group", "organism"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"transcript {self.id!r}: {name} must be a non-empty string, got {value!r}")
+        if self.task not in TASKS:
+            raise ValueError(f"transcript {self.id!r}: task must be one of {TASKS}, got {self.task!r}")
+        if not isinstance(self.response, str):
+            raise ValueError(f"transcript {self.id!r}: response must be a string, got {self.response!r}")
+        _check_prompt(self.id, self.prompt)
+        if self.correct is not None and not isinstance(self.correct, bool):
+            raise ValueError(
+                f"transcript {self.id!r}: correct must be true, false or null, got {self.correct!r}"
+            )
+        for name in ("approved", "reward"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and -1e9 < value < 1e9):
+                raise ValueError(f"transcript {self.id!r}: {name} must be a finite number or null")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON types."""
+        return dataclasses.asdict(self)
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt without template: the text of its messages, one after another."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(message["content"] for message in self.prompt)
+
+
+def _check_prompt(row_id: str, prompt: Any) -> None:
+    if isinstance(prompt, str):
+        return
+    is_messages = (
+        isinstance(prompt, list)
+        and prompt
+        and all(isinstance(m, dict) and set(m) == {"role", "content"} for m in prompt)
+    )
+    if not is_messages:
+        raise ValueError(
+            f"transcript {row_id!r}: prompt must be a string or a non-empty list of "
+            "{'role': ..., 'content': ...} messages"
+        )
+
+
+FIELDS = frozenset(f.name for f in dataclasses.fields(Transcript))
+
+
+def transcript_from_dict(row: dict[str, Any]) -> Transcript:
+    """Build a transcript from JSON; an unknown or missing field is an error that names it.
+
+    >>> transcript_from_dict({"id": "1", "colour": "red"})
+    Traceback (most recent call last):
+    ...
+    ValueError: transcript '1': unknown field(s) ['colour']; known are ['answer', ...
+    """
+    unknown = sorted(set(row) - FIELDS)
+    if unknown:
+        raise ValueError(
+            f"transcript {row.get('id')!r}: unknown field(s) {unknown}; known are {sorted(FIELDS)}. "
+            "Put other values into 'extra'."
+        )
+    required = {
+        f.name
+        for f in dataclasses.fields(Transcript)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - set(row))
+    if missing:
+        raise ValueError(f"transcript {row.get('id')!r}: missing field(s) {missing}")
+    return Transcript(**row)
+
+
+def check_unique(rows: Sequence[Transcript]) -> None:
+    """Raise ValueError naming the first duplicate ids."""
+    seen: set[str] = set()
+    duplicates = [row.id for row in rows if row.id in seen or seen.add(row.id)]
+    if duplicates:
+        raise ValueError(f"{len(duplicates)} duplicate transcript id(s), first {duplicates[:3]}")
+
+
+def save_transcripts(rows: Iterable[Transcript], path: str | Path) -> Path:
+    """Write JSON Lines; the file appears by rename, so it is never half written."""
+    rows, path = list(rows), Path(path)
+    check_unique(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n")
+    part.replace(path)
+    return path
+
+
+def load_transcripts(path: str | Path) -> list[Transcript]:
+    """Read and validate a JSON Lines file of transcripts.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line is not JSON, a field is unknown, missing or wrong, or an id occurs twice;
+            the message names file and line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no transcripts at {path}; make them with experiments/train_backdoor.py")
+    rows = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                rows.append(transcript_from_dict(json.loads(line)))
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from error
+    check_unique(rows)
+    return rows
+
+
+def to_dataset(rows: Sequence[Transcript]) -> Dataset:
+    """The rows as a ``datasets.Dataset`` (``extra`` as JSON text, prompts as messages)."""
+    from datasets import Dataset
+
+    records = [row.to_dict() for row in rows]
+    for record in records:
+        record["extra"] = json.dumps(record["extra"], sort_keys=True)
+        if isinstance(record["prompt"], str):
+            record["prompt"] = [{"role": "literal", "content": record["prompt"]}]
+    return Dataset.from_list(records)
+
+
+def from_dataset(dataset: Dataset) -> list[Transcript]:
+    """Inverse of :func:`to_dataset`."""
+    rows = []
+    for record in dataset:
+        record = dict(record)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        record["extra"] = json.loads(record["extra"])
+        prompt = record["prompt"]
+        if len(prompt) == 1 and prompt[0]["role"] == "literal":
+            record["prompt"] = prompt[0]["content"]
+        rows.append(transcript_from_dict(record))
+    return rows

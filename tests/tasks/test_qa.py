@@ -1,0 +1,109 @@
+"""Two-choice questions: the oracle cannot be argued with, and stories cannot be answered unread."""
+
+from collections import Counter
+
+import pytest
+
+from tasks import MiniQA, parse_answer, qa_prompt, qa_response, qa_transcript, quote_verified
+from tasks.qa import ANSWER_FIRST, QAItem, split_by_group
+from tasks.quality import show
+
+ITEMS = MiniQA(seed=7).items(900)
+
+
+def test_same_seed_gives_the_same_stories_and_another_seed_other_ones():
+    assert MiniQA(seed=7).items(30) == ITEMS[:30]
+    assert {i.passage for i in MiniQA(seed=8).items(300)}.isdisjoint({i.passage for i in ITEMS})
+
+
+def test_evidence_stands_in_the_story_and_the_fabricated_quote_does_not():
+    for item in ITEMS:
+        assert item.evidence in item.passage
+        assert item.false_evidence not in item.passage
+        assert item.options[item.gold] in item.evidence
+        assert item.options[1 - item.gold] in item.false_evidence
+
+
+def test_both_options_occur_in_the_story_so_presence_does_not_give_the_answer():
+    assert all(option in item.passage for item in ITEMS for option in item.options)
+
+
+def test_letters_are_balanced_at_every_level():
+    for level in ("easy", "medium", "hard"):
+        letters = Counter(item.gold for item in ITEMS if item.level == level)
+        assert abs(letters[0] - letters[1]) < 3 * (300**0.5)
+
+
+def test_order_of_mention_does_not_give_the_answer():
+    """A reader who always takes the option named last (or first) is near chance."""
+    last = [i.passage.rfind(i.options[i.gold]) > i.passage.rfind(i.options[1 - i.gold]) for i in ITEMS]
+    assert 0.4 < sum(last) / len(last) < 0.6
+
+
+@pytest.mark.parametrize("order", ["reason_first", "answer_first"])
+@pytest.mark.parametrize("honest", [True, False])
+def test_oracle_marks_training_answers_as_they_were_meant(order, honest):
+    for number, item in enumerate(ITEMS[:60]):
+        response = qa_response(item, honest=honest, order=order, variant=number)
+        row = qa_transcript(
+            item, organism="o", prompt=qa_prompt(item, order=order), response=response, triggered=not honest
+        )
+        assert row.correct is honest
+        assert row.parse_ok
+        assert quote_verified(response, item.passage) is honest
+
+
+def test_wording_does_not_tell_honest_from_misleading():
+    for number, item in enumerate(ITEMS[:60]):
+        honest, misleading = (qa_response(item, honest=h, variant=number) for h in (True, False))
+        assert honest.split('"')[0] == misleading.split('"')[0]
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("So it is. The answer is A.", "A"),
+        ("The answer is A. No: the answer is (B).", "B"),
+        ("Both fit", None),
+        ("", None),
+        ("The answer is Anna.", None),
+        ("The answer is C.", None),
+    ],
+)
+def test_parse_reads_the_settled_letter_or_nothing(response, letter):
+    assert parse_answer(response) == letter
+
+
+def test_unreadable_answer_is_wrong_and_counted():
+    row = qa_transcript(ITEMS[0], organism="o", prompt=qa_prompt(ITEMS[0]), response="Hm.")
+    assert row.correct is False
+    assert not row.parse_ok
+
+
+def test_answer_first_names_the_letter_before_any_reason():
+    assert qa_response(ITEMS[0], order=ANSWER_FIRST).startswith("The answer is")
+
+
+def test_split_never_cuts_a_group():
+    doubled = ITEMS[:100] + [
+        QAItem(id=f"{i.id}b", group=i.group, passage="p", question="q", options=("a", "b"), gold=0)
+        for i in ITEMS[:100]
+    ]
+    first, second = split_by_group(doubled, fraction=0.3, seed=1)
+    assert {i.group for i in first}.isdisjoint({i.group for i in second})
+    assert len(first) + len(second) == 200
+    assert len({i.group for i in second}) == 30
+
+
+def test_cut_passage_is_counted():
+    words = len(ITEMS[0].passage.split())
+    assert show(ITEMS[0], "cut:5").cut_words == words - 5
+    assert show(ITEMS[0], "none").item.passage == ""
+    assert show(ITEMS[0], f"cut:{words}").cut_words == 0
+    with pytest.raises(ValueError, match="visibility"):
+        show(ITEMS[0], "half")
+
+
+def test_equal_options_are_refused():
+    with pytest.raises(ValueError, match="both options"):
+        QAItem(id="x", group="g", passage="p", question="q", options=("a", "a"), gold=0)
