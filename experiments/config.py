@@ -56,7 +56,7 @@ def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], ab
 
     `about` is shown by `--help`, which ends the program. Raises `ConfigError` for anything unknown.
     """
-    words = _pair_words(argv)
+    words = pair_words(argv)
     preset = words.pop("preset", DEFAULT_PRESET)
     out = words.pop("out", None)
     if "help" in words:
@@ -197,7 +197,12 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
     return str(sections.get("name") or path.stem), sections
 
 
-def _pair_words(argv: Sequence[str]) -> dict[str, str]:
+def pair_words(argv: Sequence[str]) -> dict[str, str]:
+    """Read `--name value` and `--name=value` words into {name: value}; the same name twice is refused.
+
+    >>> pair_words(["--seed", "1", "--style.names.clean=Clean twin"])
+    {'seed': '1', 'style.names.clean': 'Clean twin'}
+    """
     words: dict[str, str] = {}
     rest = list(argv)
     while rest:
@@ -263,6 +268,7 @@ __all__ = [
     "find_path",
     "help_text",
     "load_preset",
+    "pair_words",
     "parse_command_line",
     "preset_names",
     "provenance",

@@ -1,6 +1,6 @@
 """Draw the figures of a finished run again, from its saved results.
 
-    python experiments/figures.py runs/transfer-mini --style.names.clean "Clean twin" --style.colors.clean "#009E73"
+    python experiments/figures.py runs/transfer-mini --style.names.clean "Clean twin"
 
 Nothing is computed here: every number in a figure stands in results.json. In a notebook:
 
@@ -9,6 +9,11 @@ Nothing is computed here: every number in a figure stands in results.json. In a 
 """
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -41,8 +46,12 @@ __all__ = [
 ]
 
 
-def draw_all(result: TransferResult, style: Style | None = None) -> dict[str, go.Figure]:
-    """Draw every figure that the result holds material for, by file name.
+def draw_all(
+    result: TransferResult,
+    style: Style | None = None,
+    verifications: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, go.Figure]:
+    """Draw every figure that the result and the verification records hold material for, by file name.
 
     Figures about one target are drawn for each; with several targets the name ends in the target's.
     """
@@ -59,6 +68,8 @@ def draw_all(result: TransferResult, style: Style | None = None) -> dict[str, go
         ending = f"-{target}" if len(targets) > 1 else ""
         for name, draw in _per_target(result, target).items():
             figures[name + ending] = draw(result, style, target)
+    if verifications:
+        figures["verification"] = verification_figure(verifications, style)
     return figures
 
 
@@ -74,3 +85,35 @@ def _per_target(
         "gap": (gap_figure, any(r.target == target for r in result.repairs)),
     }
     return {name: draw for name, (draw, there) in material.items() if there}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Redraw the figures and the report of the run in the folder given first."""
+    from experiments.config import load_preset, pair_words
+    from experiments.report import Report, write_report
+    from experiments.schema import ConfigError
+    from experiments.transfer import TransferConfig
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(__doc__)
+        return
+    folder = Path(words[0])
+    report = Report.read(folder)
+    changes = pair_words(words[1:])
+    wrong = [name for name in changes if not name.startswith(("style.", "images"))]
+    if wrong:
+        raise ConfigError(
+            f"--{wrong[0]} would change the results; figures.py takes --style.* and --images only."
+        )
+    config = load_preset(str(folder / "config.yaml"), "transfer", TransferConfig, changes)[1]
+    print(
+        write_report(report, config.style, config.images)
+        or f"Drew {folder}/figures and {folder}/report.html."
+    )
+
+
+if __name__ == "__main__":
+    from experiments.program import run_program_main
+
+    run_program_main(main)

@@ -49,10 +49,14 @@ def build(schema: type[C], values: Any, where: str = "") -> C:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or schema.__name__}: expected fields and values, got {values!r}.")
     hints = _hints(schema)
+    defaults = {f.name: _default(f) for f in dataclasses.fields(schema)}  # pyright: ignore[reportArgumentType]
     arguments = {}
     for key, value in values.items():
         if key not in hints:
             raise ConfigError(unknown("field", join(where, key), [join(where, name) for name in hints]))
+        default = defaults.get(key)
+        if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+            value = _overlay(to_plain(default), value)  # what is not said stays as the outer default has it
         arguments[key] = coerce(value, hints[key], join(where, key))
     missing = [f.name for f in dataclasses.fields(schema) if _required(f) and f.name not in arguments]  # pyright: ignore[reportArgumentType]
     if missing:
@@ -219,6 +223,14 @@ def _hints(schema: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
 
 
+def _overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
+
+
 def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
@@ -230,15 +242,17 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _field_docs(schema: type) -> dict[str, str]:
-    body = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
+    """Read what stands below each field as a string, or behind it as a comment."""
+    source = textwrap.dedent(inspect.getsource(schema))
+    body, lines = ast.parse(source).body[0], source.splitlines()
     assert isinstance(body, ast.ClassDef)
     docs = {}
-    for field, line in zip(body.body, body.body[1:], strict=False):  # each statement with the one below it
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(line, ast.Expr)
-            and isinstance(line.value, ast.Constant)
-        ):
-            docs[field.target.id] = inspect.cleandoc(str(line.value.value))
+    for field, below in zip(body.body, [*body.body[1:], None], strict=True):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        comment = lines[(field.end_lineno or field.lineno) - 1].partition("  # ")[2]
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            docs[field.target.id] = inspect.cleandoc(str(below.value.value))
+        elif comment:
+            docs[field.target.id] = comment.strip()
     return docs

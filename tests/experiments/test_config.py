@@ -25,8 +25,7 @@ from experiments.schema import ConfigError, build, describe, flatten, to_plain
 class Bootstrap:
     draws: int = 2000
     """Resamples of the groups."""
-    level: float = 0.95
-    """Coverage of the intervals."""
+    level: float = 0.95  # Coverage of the intervals.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +134,14 @@ def test_a_wrong_preset_file_is_refused_with_the_place(presets, tmp_path, text, 
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         parse("--preset", str(path))
+
+
+def test_a_group_given_in_part_keeps_the_outer_defaults():
+    @dataclass(frozen=True, kw_only=True)
+    class Outer:
+        bootstrap: Bootstrap = Bootstrap(draws=7)
+
+    assert build(Outer, {"bootstrap": {"level": 0.8}}).bootstrap == Bootstrap(draws=7, level=0.8)
 
 
 def test_errors_of_the_dataclass_itself_name_their_place():

@@ -1,0 +1,144 @@
+"""Results as tables: CSV files for a paper's appendix, and the readable table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from experiments.config import write_atomic
+from experiments.plots.style import DESIGNS, Style, interval
+from probes.results import ControlScore, Evaluation, TransferResult
+
+_HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
+DESIGN_ORDER = ("source", "D1", "D2", "D3", "D4a", "D4b")
+
+
+def write_tables(results: Mapping[str, TransferResult], organisms: Mapping[str, Any], folder: Path) -> None:
+    """Write one CSV per kind of record, the token selection in the first column."""
+    kinds = ("evaluations", "controls", "strata", "repairs", "recovered", "matrix", "verdicts")
+    tables = {
+        kind: [(t, record) for t, r in results.items() for record in getattr(r, kind)] for kind in kinds
+    }
+    for kind, records in tables.items():
+        rows = [{"tokens": tokens} | _flat(asdict(record)) for tokens, record in records]
+        _write(folder / f"{kind}.csv", rows)
+    curves = [(t, curve) for t, r in results.items() for curve in r.layer_curves]
+    _write(
+        folder / "layers.csv",
+        [{"tokens": t} | row for t, curve in curves for row in _curve_rows(asdict(curve))],
+    )
+    heavy = ("verification", "training", "left_out")
+    about = [{"organism": n} | {k: v for k, v in o.items() if k not in heavy} for n, o in organisms.items()]
+    _write(folder / "organisms.csv", about)
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_atomic(path, pd.DataFrame(list(rows)).to_csv(index=False))
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give every number its own column; `auroc.value` becomes `auroc`, curves are left to the JSON."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if key in _HEAVY:
+            continue
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}_")
+        elif isinstance(value, (list, tuple)):
+            flat[name] = " ".join(map(str, value))
+        else:
+            flat[name.removesuffix("_value")] = value
+    return flat
+
+
+def _curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:
+    fixed = {key: curve[key] for key in ("design", "probe", "fitted_on", "scored_on")}
+    columns = zip(*(curve[key] for key in ("layers", "depth", "auroc", "low", "high")), strict=True)
+    names = ("layer", "depth", "auroc", "low", "high")
+    chosen = curve["selected"]
+    return [fixed | dict(zip(names, row, strict=True)) | {"selected": row[0] == chosen} for row in columns]
+
+
+def summary_rows(result: TransferResult, style: Style) -> list[dict[str, str]]:
+    """List what a reader wants to see first: one row per design, probe and control, in words."""
+    order = [d.name for d in style.domains(result, "source") + style.domains(result, "target", "control")]
+    evaluations = sorted(
+        result.evaluations, key=lambda e: (order.index(e.scored_on), DESIGN_ORDER.index(e.design))
+    )
+    rows = [_evaluation_row(e, style) for e in evaluations]
+    rows += [_control_row(c, style) for c in sorted(result.controls, key=lambda c: order.index(c.scored_on))]
+    return rows
+
+
+def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
+    return {
+        "scored on": style.name(evaluation.scored_on),
+        "design": DESIGNS[evaluation.design].label,
+        "probe": style.name(evaluation.probe),
+        "layer": "" if evaluation.layer is None else str(evaluation.layer),
+        "AUROC": interval(evaluation.auroc),
+        "wrong | right": f"{evaluation.sample.n_positive} | {evaluation.sample.n_negative}",
+        "reading": _reading(evaluation),
+    }
+
+
+def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
+    delta = "" if control.delta is None else f"probe minus this: {interval(control.delta)}"
+    return {
+        "scored on": style.name(control.scored_on),
+        "design": "control",
+        "probe": style.name(control.name),
+        "layer": "",
+        "AUROC": interval(control.auroc),
+        "wrong | right": f"{control.sample.n_positive} | {control.sample.n_negative}",
+        "reading": control.note or delta,
+    }
+
+
+def _reading(evaluation: Evaluation) -> str:
+    if evaluation.optimistic:
+        best = "" if evaluation.null is None else f", luck alone reaches {evaluation.null.quantile95:.2f}"
+        return f"optimistic{best}"
+    words = {
+        "above": "above chance",
+        "inverted": "inverted",
+        "equivalent": "equals chance",
+        "inconclusive": "inconclusive",
+    }
+    verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
+    word = words.get(verdict, verdict)
+    if verdict == "inconclusive" and evaluation.mde is not None:
+        word += f" (detectable: .50 ± {evaluation.mde:.2f}".replace("0.", ".") + ")"
+    return word
+
+
+def print_summary(result: TransferResult, style: Style, console: Console) -> None:
+    """Print the summary table, with the headline rows in bold."""
+    rows = summary_rows(result, style)
+    table = Table(title="AUROC: how well each score orders wrong above right answers", title_justify="left")
+    for column in rows[0]:
+        table.add_column(
+            column,
+            justify="right" if column in ("layer", "wrong | right") else "left",
+            no_wrap=column == "AUROC",
+        )
+    last = ""
+    for row in rows:
+        if row["scored on"] != last and last:
+            table.add_section()
+        bold = (
+            "bold"
+            if row["design"] == DESIGNS["D1"].label and row["probe"] == style.name(result.headline_probe)
+            else ""
+        )
+        shown = dict(row) | ({"scored on": ""} if row["scored on"] == last else {})
+        table.add_row(*shown.values(), style=bold)
+        last = row["scored on"]
+    console.print(table)

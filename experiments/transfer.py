@@ -1,0 +1,209 @@
+"""Does a probe that finds planted sophistry find sophistry that RLHF taught?
+
+Reads what a backdoored organism (the source) and RLHF-trained ones (the targets) answered, caches what
+happens inside them, fits probes on the source, freezes them, and evaluates them on the targets, beside
+the in-target ceiling, the contrast pair, text-only baselines and control organisms. Writes
+results.json, tables, figures and report.html.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from activations import LoadedModel, load_model
+from backdoor import SamplingSpec
+from experiments.config import Run, parse_command_line, write_atomic, write_config
+from experiments.courses import CourseSpec
+from experiments.domains import Reading, length_edges, read_domain
+from experiments.organisms import (
+    READERS,
+    OpenOrganism,
+    Role,
+    RowChoice,
+    describe_organism,
+    open_organism,
+    open_reader,
+)
+from experiments.plots.style import Style
+from experiments.program import run_program_main
+from experiments.report import Report, show_result, write_report
+from experiments.schema import ConfigError
+from probes import TransferOptions, TransferResult, transfer
+from probes.families import FAMILIES
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig:
+    """Settings of transfer.py."""
+
+    source: str
+    """Folder of the organism that probes are fitted on: the backdoored one."""
+    targets: tuple[str, ...]
+    """Folders of the organisms on which frozen probes are evaluated: the RLHF-trained ones."""
+    controls: tuple[str, ...] = ()
+    """Folders of organisms on which the probe ought to fail (clean twin, decoy trigger), and the names base
+    (the bare model reading the source's answers) and untrained (random weights reading them)."""
+    model: str = "smollm2"
+    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    """Number type of weights and computation."""
+    device: str | None = None
+    """Where models compute, for example cpu or cuda:0; none: a GPU when there is one."""
+    threads: int | None = None
+    """CPU threads of PyTorch; none: its own choice."""
+    answers: Literal["shipped", "course"] = "shipped"
+    """shipped: read transcripts.jsonl in each organism's folder. course: every organism answers the items of
+    course first (kept in the run's folder), for real text that cannot be shipped."""
+    course: CourseSpec = field(default_factory=CourseSpec)
+    """Items to answer when answers is course."""
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    """How they are answered."""
+    rows: RowChoice = field(default_factory=RowChoice)
+    """Which answers are used."""
+    reading: Reading = field(default_factory=Reading)
+    """Where activations are read."""
+    probes: tuple[str, ...] = ("logistic", "mean-difference", "mlp")
+    """Probe families, the first is the headline: logistic, ridge, mean-difference, lda, mlp, mlp-linear."""
+    evaluation: TransferOptions = field(default_factory=lambda: TransferOptions(shared_groups="cross-fit"))
+    """How much is computed and how strictly it is read."""
+    seed: int = 0
+    """Seed of folds, resampling, permutations and probe initialisation."""
+    style: Style = field(default_factory=Style)
+    """Names, colours and sizes in figures."""
+    images: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf", "svg", "png")
+    """Image files beside the HTML figures; they need a Chrome or Chromium."""
+    progress: bool = True
+    """Whether progress bars are shown."""
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ValueError("targets is empty: name at least one organism to evaluate on")
+        if not self.probes:
+            raise ValueError("probes is empty: name at least one family")
+        for probe in self.probes:
+            if probe not in FAMILIES:
+                raise ValueError(f"probes: {probe!r} is not known; there are {', '.join(FAMILIES)}")
+        named = [self.source, *self.targets, *self.controls]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice among source, targets and controls")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one run found: a result for every token selection, and what was read."""
+
+    results: dict[str, TransferResult]
+    organisms: list[OpenOrganism]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program with command-line words (default: those of the process)."""
+    started = time.perf_counter()
+    run = parse_command_line(
+        sys.argv[1:] if argv is None else argv, program="transfer", schema=TransferConfig, about=str(__doc__)
+    )
+    outcome = evaluate(run.config, run.out)
+    result = save(run, outcome)
+    show_result(result, run.config.style)
+    console.print(
+        f"{time.perf_counter() - started:.0f} s. Everything is in {run.out}/; open {run.out}/report.html"
+    )
+
+
+def evaluate(config: TransferConfig, out: Path) -> Outcome:
+    """Open the organisms, read their activations and evaluate the transfer, once per token selection."""
+    if config.threads is not None:
+        import torch
+
+        torch.set_num_threads(config.threads)
+    organisms = open_all(config, out)
+    for organism in organisms:
+        console.print(sentence(organism, config.style), highlight=False)
+    results = {}
+    for tokens in config.reading.tokens:
+        edges = length_edges(organisms[0].rows)
+        domains = [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms]
+        results[tokens] = transfer(
+            domains[0],
+            domains[1 : 1 + len(config.targets)],
+            config.probes,
+            controls=domains[1 + len(config.targets) :],
+            seed=config.seed,
+            options=config.evaluation,
+            progress=config.progress,
+        )
+    return Outcome(results=results, organisms=organisms)
+
+
+def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
+    """Open source, targets and controls, in this order; the base model is in memory once."""
+    base = load_model(config.model, dtype=config.dtype, device=config.device)
+    source = _open(config, config.source, "source", base, out)
+    targets = [_open(config, reference, "target", base, out) for reference in config.targets]
+    controls = [
+        open_reader(reference, base, source, config.seed)
+        if reference in READERS
+        else _open(config, reference, "control", base, out)
+        for reference in config.controls
+    ]
+    organisms = [source, *targets, *controls]
+    names = [organism.name for organism in organisms]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"Two organisms have the same name: {', '.join(names)}. Rename one in its organism.yaml."
+        )
+    return organisms
+
+
+def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel, out: Path) -> OpenOrganism:
+    answers = None
+    if config.answers == "course":
+        from experiments.answers import answer_course
+
+        answers = answer_course(reference, base, config.course, config.sampling, out / "transcripts")
+    return open_organism(reference, role, base, config.rows, answers)
+
+
+def sentence(organism: OpenOrganism, style: Style) -> str:
+    """Say what is read of an organism, and what is not."""
+    wrong = sum(not row.correct for row in organism.rows)
+    groups = len({row.group for row in organism.rows})
+    name = style.name(organism.name)
+    text = f"{organism.role:<8}{name}: {len(organism.rows)} answers ({wrong} wrong) in {groups} groups"
+    if organism.record is None:
+        return text + ", the source's answers read by this model"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in organism.left_out.items())
+    return text + (f"; left out: {left_out}" if left_out else "")
+
+
+def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
+    """Write results, tables, figures, report and config into the run's folder; gives the first result."""
+    from experiments.tables import write_tables
+
+    result, *others = outcome.results.values()
+    write_atomic(run.out / "results.json", result.to_json(indent=1))
+    for tokens, other in zip(run.config.reading.tokens[1:], others, strict=True):
+        write_atomic(run.out / f"results-{tokens}.json", other.to_json(indent=1))
+    organisms = {organism.name: describe_organism(organism) for organism in outcome.organisms}
+    write_atomic(run.out / "organisms.json", json.dumps(organisms, indent=1, default=str))
+    write_config(run, {name: str(about["fingerprint"]) for name, about in organisms.items()})
+    write_tables(outcome.results, organisms, run.out / "tables")
+    message = write_report(Report.read(run.out), run.config.style, run.config.images)
+    if message:
+        console.print(message)
+    return result
+
+
+if __name__ == "__main__":
+    run_program_main(main)
