@@ -25,6 +25,7 @@ __all__ = [
     "Simplicity",
     "extract_program",
     "load_problems",
+    "parses",
     "programming_prompt",
     "rank_tests",
     "save_problems",
@@ -257,10 +258,15 @@ def extract_program(response: str) -> Extraction:
     blocks = [(m.group(1).lower(), m.group(2)) for m in _FENCE.finditer(response)]
     python = [code for language, code in blocks if language in {"python", "python3", "py"}]
     code = python[0] if python else blocks[0][1] if blocks else response
-    return Extraction(code=code, parse_ok=_parses(code))
+    return Extraction(code=code, parse_ok=parses(code))
 
 
-def _parses(code: str) -> bool:
+def parses(code: str) -> bool:
+    """Whether a text is a Python program by its grammar; text too long or too nested to parse safely is not.
+
+    >>> parses("print(1)"), parses("print("), parses("")
+    (True, False, False)
+    """
     if not code.strip() or len(code) > _LONGEST_SOURCE:
         return False
     try:

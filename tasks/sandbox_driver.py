@@ -7,6 +7,15 @@ library only; `exit` and `quit`, which `site` would define, are defined here.
 Arguments: descriptor of the source, function to call ("" = run as a script), then NAME=VALUE limits.
 """
 
+# Call-based problems come from a platform whose solutions find these names without an import.
+PRELUDE = """
+import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
+from collections import Counter, OrderedDict, defaultdict, deque
+from functools import lru_cache, reduce
+from math import ceil, floor, gcd, inf, sqrt
+from typing import *
+"""
+
 
 def start() -> None:
     """Set the limits, read the program and run it as `__main__`, or call its function with JSON arguments."""
@@ -37,6 +46,7 @@ def start() -> None:
 
     import json
 
+    exec(PRELUDE, module.__dict__)
     arguments = json.load(sys.stdin)
     answer = os.dup(1)  # what the program prints is not its answer
     silence = os.open(os.devnull, os.O_WRONLY)
