@@ -2,6 +2,7 @@
 
 from activations.compute import NonFiniteError
 from activations.extract import extract
+from activations.integrity import ParityError
 from activations.models import AdapterMismatchError, LoadedModel, load_model
 from activations.sites import SiteError
 from activations.store import ActivationStore, StoreCorruptError
@@ -15,6 +16,7 @@ __all__ = [
     "EncodedRow",
     "LoadedModel",
     "NonFiniteError",
+    "ParityError",
     "RowError",
     "SiteError",
     "StoreCorruptError",

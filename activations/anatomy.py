@@ -40,6 +40,11 @@ class Anatomy:
         proven = self.trunk.config.model_type in RIGHT_PADDING_PROVEN
         return "right, no mask" if proven else "right, mask"
 
+    def can_share_prefixes(self, longest: int) -> bool:
+        """Whether rows up to this length may share prefixes: causal attention over all positions."""
+        window = getattr(self.trunk.config, "sliding_window", None)
+        return self.padding == "right, no mask" and (window is None or longest <= window)
+
     def check_sites(self, sites: tuple[str, ...], layers: tuple[int, ...]) -> None:
         """Raise `SiteError` now rather than after loading the weights."""
         find_points(self.trunk, sites, layers)

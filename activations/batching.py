@@ -44,29 +44,59 @@ def _fits(rows: int, longest: int, real: int, token_budget: int) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """Which tokens of a batch of hidden states are kept, and which row each belongs to."""
+
+    flat: Int[Tensor, "selected"]
+    """Index into `[batch x position]`."""
+    owner: Int[Tensor, "selected"]
+    """Row that each kept token is pooled into; rises from 0."""
+    counts: Int[Tensor, "row"]
+    """Kept tokens of every row."""
+
+    def to(self, device: str | torch.device) -> "Kept":
+        """The same indices on another device."""
+        return Kept(**{name: value.to(device) for name, value in vars(self).items()})
+
+    @classmethod
+    def at(cls, selected: Sequence[Int[np.ndarray, "_"]], starts: Sequence[int]) -> "Kept":
+        """Tokens `selected[row]`, counted from flat index `starts[row]`."""
+        counts = np.array([len(kept) for kept in selected], dtype=np.int64)
+        flat = [
+            np.asarray(kept, dtype=np.int64) + start for kept, start in zip(selected, starts, strict=True)
+        ]
+        return cls(
+            flat=torch.from_numpy(np.concatenate([*flat, np.zeros(0, dtype=np.int64)])),
+            owner=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
+            counts=torch.from_numpy(counts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Right-padded rows and the flat list of positions that are kept of them."""
+    """Right-padded rows and what is kept of them."""
 
     ids: Int[Tensor, "batch position"]
     mask: Bool[Tensor, "batch position"]
     """True on real tokens."""
-    row_of: Int[Tensor, "selected"]
-    """Batch row of every kept token."""
-    position_of: Int[Tensor, "selected"]
-    counts: Int[Tensor, "batch"]
-    """Kept tokens of every row."""
+    kept: "Kept"
+
+    @property
+    def computed(self) -> int:
+        """Tokens the model is given, padding included."""
+        return self.ids.numel()
 
     def to(self, device: str | torch.device) -> "Batch":
         """The batch on another device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch(ids=self.ids.to(device), mask=self.mask.to(device), kept=self.kept.to(device))
 
 
 def collate(ids: Sequence[Int[np.ndarray, "_"]], selected: Sequence[Int[np.ndarray, "_"]]) -> Batch:
     """Right-pad rows of token ids into one batch.
 
     >>> batch = collate([np.array([5, 6, 7]), np.array([8])], [np.array([2]), np.array([0])])
-    >>> batch.ids.tolist(), batch.counts.tolist()
-    ([[5, 6, 7], [8, 0, 0]], [1, 1])
+    >>> batch.ids.tolist(), batch.kept.flat.tolist()
+    ([[5, 6, 7], [8, 0, 0]], [2, 3])
     """
     longest = max(len(row) for row in ids)
     padded = np.zeros((len(ids), longest), dtype=np.int64)
@@ -74,11 +104,5 @@ def collate(ids: Sequence[Int[np.ndarray, "_"]], selected: Sequence[Int[np.ndarr
     for row, values in enumerate(ids):
         padded[row, : len(values)] = values
         mask[row, : len(values)] = True
-    counts = np.array([len(kept) for kept in selected], dtype=np.int64)
-    return Batch(
-        ids=torch.from_numpy(padded),
-        mask=torch.from_numpy(mask),
-        row_of=torch.from_numpy(np.repeat(np.arange(len(ids)), counts)),
-        position_of=torch.from_numpy(np.concatenate([*selected, np.zeros(0, dtype=np.int64)])).long(),
-        counts=torch.from_numpy(counts),
-    )
+    starts = [row * longest for row in range(len(ids))]
+    return Batch(ids=torch.from_numpy(padded), mask=torch.from_numpy(mask), kept=Kept.at(selected, starts))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from activations.batching import Batch
+from activations.batching import Batch, Kept
 from activations.sites import Point, Trunk
 from activations.tokens import Pool
 
@@ -84,31 +84,27 @@ def run_hooked(module: torch.nn.Module, **inputs: Any) -> Any:
 
 
 def reduce_tokens(
-    hidden: Float[Tensor, "batch position d_model"], batch: Batch, pool: Pool
+    hidden: Float[Tensor, "batch position d_model"], kept: Kept, pool: Pool
 ) -> Float[Tensor, "kept d_model"]:
-    """Gather the selected tokens of a batch and pool them per row (in float32 when averaging).
+    """Gather the kept tokens of a batch and pool them per row (in float32).
 
-    >>> from activations.batching import collate
     >>> import numpy as np
-    >>> batch = collate([np.array([1, 2]), np.array([3])], [np.array([0, 1]), np.array([0])])
-    >>> reduce_tokens(torch.tensor([[[1.0], [3.0]], [[5.0], [0.0]]]), batch, "mean").tolist()
+    >>> kept = Kept.at([np.array([0, 1]), np.array([0])], starts=[0, 2])
+    >>> reduce_tokens(torch.tensor([[[1.0], [3.0]], [[5.0], [0.0]]]), kept, "mean").tolist()
     [[2.0], [5.0]]
     """
-    width = hidden.shape[1]
-    flat = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.row_of * width + batch.position_of)
+    tokens = hidden.reshape(-1, hidden.shape[-1]).index_select(0, kept.flat)
     if pool == "none":
-        return flat
-    flat, counts, rows = flat.float(), batch.counts, len(batch.counts)
-    if flat.is_cuda:  # index_add_ sums in no fixed order there
-        return torch.segment_reduce(flat, pool, lengths=counts, unsafe=True)
-    pooled = flat.new_zeros(rows, flat.shape[1])
-    if pool == "mean":
-        return pooled.index_add_(0, batch.row_of, flat) / counts[:, None]
-    return pooled.index_reduce_(0, batch.row_of, flat, "amax", include_self=False)
+        return tokens
+    tokens = tokens.float()
+    if pool == "mean" and not tokens.is_cuda:  # fast on a CPU; on a GPU it would sum in no fixed order
+        sums = tokens.new_zeros(len(kept.counts), tokens.shape[1]).index_add_(0, kept.owner, tokens)
+        return sums / kept.counts[:, None]
+    return torch.segment_reduce(tokens, pool, lengths=kept.counts, unsafe=True)
 
 
 class Reader:
-    """Reads the same points from batch after batch of one model."""
+    """Reads the same points from batch after batch of one transformers model."""
 
     def __init__(
         self, trunk: Trunk, points: Sequence[Point], *, pool: Pool, store_dtype: torch.dtype, masked: bool
@@ -122,22 +118,21 @@ class Reader:
         """Run one batch and return what the points kept of it, on the CPU, in `store_dtype`."""
         batch = batch.to(self.device)
         mask = {"attention_mask": batch.mask.long()} if self.masked and not batch.mask.all() else {}
-        return self.run(batch, input_ids=batch.ids, use_cache=False, **mask)
+        return self.run(batch.kept, input_ids=batch.ids, use_cache=False, **mask)
 
     @torch.inference_mode()
-    def run(self, batch: Batch, **inputs: Any) -> Float[Tensor, "point kept d_model"]:
-        """Run the trunk on prepared inputs whose hidden states have the batch's rows and positions."""
-        kept = len(batch.row_of) if self.pool == "none" else len(batch.counts)
+    def run(self, kept: Kept, **inputs: Any) -> Float[Tensor, "point kept d_model"]:
+        """Run the trunk on prepared inputs and return what is kept of its hidden states."""
+        vectors = len(kept.flat) if self.pool == "none" else len(kept.counts)
         buffer = torch.full(
-            (len(self.points), kept, self.trunk.d_model),
+            (len(self.points), vectors, self.trunk.d_model),
             float("nan"),
             dtype=self.store_dtype,
             device=self.device,
         )
 
         def receive(index: int, hidden: Tensor) -> None:
-            local = batch if hidden.device == self.device else batch.to(hidden.device)
-            buffer[index] = reduce_tokens(hidden, local, self.pool)
+            buffer[index] = reduce_tokens(hidden, kept.to(hidden.device), self.pool)
 
         with hooked(self.points, receive):
             run_hooked(self.trunk.module, **inputs)

@@ -2,21 +2,21 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from activations.batching import Batch, collate, plan_batches
 from activations.capture import Reader
-from activations.key import ExtractionSpec
-from activations.models import LoadedModel
-from activations.sites import find_points, find_trunk, site_layers
+from activations.job import Job
+from activations.prefixes import PrefixGroup, plan_forests, plant, read_forest
+from activations.sites import site_layers
 from activations.store import Shard
-from activations.tokens import EncodedRow, Pool
 
 log = logging.getLogger(__name__)
 
@@ -34,61 +34,6 @@ class BatchReader(Protocol):
         ...
 
 
-@dataclass(kw_only=True)
-class Usage:
-    """Tokens counted while computing: what the rows hold, and what the model was given."""
-
-    real: int = 0
-    computed: int = 0
-    budget: int | None = None
-    """Token budget after halvings; None before the first batch."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """Everything that is needed to compute any shard of one extraction."""
-
-    rows: Sequence[EncodedRow]
-    selected: Sequence[Int[np.ndarray, "_"]]
-    spec: ExtractionSpec
-    pool: Pool
-    ragged: bool
-    d_model: int
-    token_budget: int
-    usage: Usage = field(default_factory=Usage)
-
-    @property
-    def points(self) -> list[tuple[str, int]]:
-        """(site, layer) in the order in which readers return them."""
-        return [(site, layer) for site in self.spec.sites for layer in site_layers(site, self.spec.layers)]
-
-    @property
-    def store_dtype(self) -> torch.dtype:
-        """Number type of the stored values."""
-        return getattr(torch, self.spec.store_dtype)
-
-    def kept(self, row: int) -> int:
-        """Vectors stored for this row at every point."""
-        return len(self.selected[row]) if self.ragged else 1
-
-    def bytes_of(self, row: int) -> int:
-        """Bytes this row takes in the store."""
-        vectors = self.kept(row) * len(self.points) * self.d_model * self.store_dtype.itemsize
-        return vectors + 8 * len(self.selected[row])
-
-
-def hf_reader(model: LoadedModel, job: Job) -> Reader:
-    """The default backend: hooks on the transformers model."""
-    trunk = find_trunk(model.model)
-    return Reader(
-        trunk,
-        find_points(trunk, job.spec.sites, job.spec.layers),
-        pool=job.pool,
-        store_dtype=job.store_dtype,
-        masked=job.spec.padding == "right, mask",
-    )
-
-
 def compute_shard(
     job: Job, reader: BatchReader, rows: Sequence[int], advance: Callable[[int], Any] = lambda tokens: None
 ) -> Shard:
@@ -97,45 +42,105 @@ def compute_shard(
     Raises:
         NonFiniteError: an activation overflowed; names row, site and layer.
     """
-    starts = np.concatenate([[0], np.cumsum([job.kept(row) for row in rows])])
-    values = torch.empty((len(job.points), int(starts[-1]), job.d_model), dtype=job.store_dtype)
-    lengths = [len(job.rows[row]) for row in rows]
-    pending = plan_batches(lengths, job.usage.budget or job.token_budget)[::-1]
+    place = {row: (start, start + job.kept(row)) for row, start in zip(rows, _starts(job, rows), strict=True)}
+    total = sum(job.kept(row) for row in rows)
+    values = torch.empty((len(job.points), total, job.d_model), dtype=job.store_dtype)
+    pending = _units(job, rows)[::-1]
     while pending:
-        places = pending.pop()
-        read = _read_or_halve(job, reader, [rows[i] for i in places])
-        if read is None:
-            half = len(places) // 2
-            pending += [places[half:], places[:half]]
+        unit = pending.pop()
+        try:
+            read, computed = unit.read(job, reader)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            halves = unit.halve(job, error)
+        else:
+            _check_finite(job, read, unit.rows)
+            for row, start in zip(unit.rows, _starts(job, unit.rows), strict=True):
+                values[:, slice(*place[row])] = read[:, start : start + job.kept(row)]
+            real = sum(len(job.rows[row]) for row in unit.rows)
+            job.usage.real += real
+            job.usage.computed += computed
+            advance(real)
             continue
-        _check_finite(job, read, [rows[i] for i in places])
-        bounds = np.cumsum([0, *(job.kept(rows[i]) for i in places)])
-        for place, start, stop in zip(places, bounds, bounds[1:], strict=False):
-            values[:, starts[place] : starts[place + 1]] = read[:, start:stop]
-        job.usage.real += sum(lengths[i] for i in places)
-        job.usage.computed += max(lengths[i] for i in places) * len(places)
-        advance(sum(lengths[i] for i in places))
+        if torch.cuda.is_available():  # outside `except`: the error's traceback keeps tensors alive
+            torch.cuda.empty_cache()
+        pending += halves[::-1]
     return _as_shard(job, rows, values)
 
 
-def _read_or_halve(job: Job, reader: BatchReader, rows: Sequence[int]) -> Tensor | None:
-    """Read one batch; None when memory ran out and the batch can be halved."""
-    batch = collate([job.rows[i].ids for i in rows], [job.selected[i] for i in rows])
-    try:
-        return reader.read(batch)
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        if len(rows) == 1:
-            raise MemoryError(
-                f"Row {job.rows[rows[0]].id!r} with {len(job.rows[rows[0]])} tokens does not fit in memory "
-                "even alone. Use a smaller dtype or fewer sites, or drop the row."
-            ) from error
-        job.usage.budget = max(1, batch.ids.numel() // 2)
-        log.warning("Out of memory: token budget lowered to %d.", job.usage.budget)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
+def _starts(job: Job, rows: Sequence[int]) -> list[int]:
+    """Where each row's vectors begin when rows follow one another."""
+    return list(accumulate((job.kept(row) for row in rows[:-1]), initial=0)) if rows else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlainUnit:
+    """A batch of rows that share nothing."""
+
+    rows: list[int]
+
+    def read(self, job: Job, reader: BatchReader) -> tuple[Tensor, int]:
+        batch = collate([job.rows[i].ids for i in self.rows], [job.selected[i] for i in self.rows])
+        return reader.read(batch), batch.computed
+
+    def halve(self, job: Job, error: BaseException) -> "list[_PlainUnit]":
+        if len(self.rows) == 1:
+            raise _too_large(job, self.rows[0]) from error
+        half = len(self.rows) // 2
+        _lower_budget(job, half * max(len(job.rows[i]) for i in self.rows))
+        return [_PlainUnit(rows=self.rows[:half]), _PlainUnit(rows=self.rows[half:])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ForestUnit:
+    """A batch of prefix groups."""
+
+    groups: list[PrefixGroup]
+
+    @property
+    def rows(self) -> list[int]:
+        return [row for group in self.groups for row in group.rows]
+
+    def read(self, job: Job, reader: BatchReader) -> tuple[Tensor, int]:
+        assert isinstance(reader, Reader)  # other backends never share prefixes
+        ids = [row.ids for row in job.rows]
+        forest = plant(self.groups, ids, job.selected)
+        return read_forest(reader, forest), forest.computed
+
+    def halve(self, job: Job, error: BaseException) -> "list[_ForestUnit] | list[_PlainUnit]":
+        if len(self.groups) > 1:
+            half = len(self.groups) // 2
+            return [_ForestUnit(groups=self.groups[:half]), _ForestUnit(groups=self.groups[half:])]
+        return [_PlainUnit(rows=[row]) for row in self.rows]  # no room for a cache: without it
+
+
+def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _ForestUnit]":
+    """The batches of one shard."""
+    budget = job.usage.budget or job.token_budget
+    alone, shared = list(rows), []
+    if job.shares_prefixes:
+        groups = job.groups(rows)
+        shared = [group for group in groups if group.length]
+        alone = [row for group in groups if not group.length for row in group.rows]
+    lengths = [len(row) for row in job.rows]
+    plain = plan_batches([lengths[row] for row in alone], budget)
+    return [
+        *(_ForestUnit(groups=batch) for batch in plan_forests(shared, lengths, budget)),
+        *(_PlainUnit(rows=[alone[i] for i in batch]) for batch in plain),
+    ]
+
+
+def _lower_budget(job: Job, budget: int) -> None:
+    job.usage.budget = max(1, budget)
+    log.warning("Out of memory: token budget lowered to %d.", job.usage.budget)
+
+
+def _too_large(job: Job, row: int) -> MemoryError:
+    return MemoryError(
+        f"Row {job.rows[row].id!r} with {len(job.rows[row])} tokens does not fit in memory even alone. Use a "
+        "smaller dtype or fewer sites, or drop the row."
+    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -12,18 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from activations.anatomy import examine
-from activations.compute import BatchReader, Job, compute_shard, hf_reader
-from activations.key import ExtractionSpec, explain, hash_arrays, hash_rows
+from activations.capture import Reader
+from activations.compute import BatchReader, compute_shard
+from activations.integrity import Gate, Report, sample_rows
+from activations.job import Job, plan_job
+from activations.key import ExtractionSpec, explain
 from activations.models import LoadedModel
-from activations.sites import resolve_layers, resolve_sites
-from activations.store import SCHEMA, ActivationStore, StoreCorruptError, read_manifest
-from activations.tokens import encode_rows, resolve_selection
-from activations.writer import StoreWriter, check_space, shard_rows
+from activations.progress import TokenProgress
+from activations.sites import find_points, find_trunk
+from activations.store import MANIFEST, SCHEMA, ActivationStore, StoreCorruptError, read_manifest
+from activations.writer import StoreWriter, check_space
 
 log = logging.getLogger(__name__)
 
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 16384}  # padded tokens per batch when the caller names none
 BACKENDS = ("hf", "transformer_lens")
 ENGINES = ("local", "ray")
 
@@ -83,105 +84,125 @@ def extract(
     """
     if backend not in BACKENDS or engine not in ENGINES:
         raise ValueError(f"backend={backend!r}, engine={engine!r}: use one of {BACKENDS} and of {ENGINES}.")
-    job = _plan(model, rows, sites, layers, tokens, token_budget, store_dtype)
-    if store is not None and (found := _find(Path(store), job.spec)):
+    if engine == "ray" and store is None:
+        raise ValueError("engine='ray' writes to a folder all machines see: pass store=FOLDER.")
+    job = plan_job(
+        model,
+        rows,
+        sites=sites,
+        layers=layers,
+        tokens=tokens,
+        backend=backend,
+        token_budget=token_budget,
+        share_prefixes=share_prefixes,
+        store_dtype=store_dtype,
+        strict=strict,
+    )
+    root = None if store is None else Path(store)
+    if root is not None and (found := find_store(root, job.spec)):
         return found
     started = time.perf_counter()
-    reader = hf_reader(model, job)
-    head = _manifest_head(model, job)
-    with _Progress(job, enabled=progress) as bar:
-        if store is None:
-            shards = [compute_shard(job, reader, plan, bar.advance) for plan in _shards(job)]
+    job, reader, report = prepare(model, job, insist=share_prefixes is True)
+    if root is not None and (found := find_store(root, job.spec)):  # sharing may just have been ruled out
+        return found
+    head = _manifest_head(model, job, report)
+    with TokenProgress(job, enabled=progress) as bar:
+        if root is None:
+            shards = [compute_shard(job, reader, plan, bar.advance) for plan in job.shards()]
             acts = ActivationStore.in_memory({**head, "shards": []}, shards)
+        elif engine == "ray":
+            from activations.ray_engine import compute_with_ray
+
+            writer = StoreWriter(root, job.spec.key, job.shards())
+            compute_with_ray(model, job, writer, bar.advance)
+            acts = ActivationStore.open(writer.finish(head))
         else:
-            acts = _write(Path(store), job, reader, head, bar)
+            acts = _write(root, job, reader, head, bar)
     _log_speed(job, time.perf_counter() - started)
     return acts
 
 
-def _plan(
-    model: LoadedModel,
-    rows: Iterable[Any],
-    sites: Any,
-    layers: Any,
-    tokens: Any,
-    token_budget: int | None,
-    store_dtype: str | None,
-) -> Job:
-    """Tokenise, select, and describe the extraction; the weights are not needed."""
-    anatomy = examine(model)
-    names, numbers = resolve_sites(sites), resolve_layers(layers, anatomy.n_layers)
-    anatomy.check_sites(names, numbers)
-    selection = resolve_selection(tokens)
-    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len)
-    selected = selection.select(encoded)
-    exact = "float32" if selection.pool == "mean" else model.dtype
-    spec = ExtractionSpec(
-        model=model.fingerprint,
-        dtype=model.dtype,
-        quantisation=model.base.quantisation,
-        attention=anatomy.attention,
-        backend="hf",
-        padding=anatomy.padding,
-        share_prefixes=False,
-        sites=names,
-        layers=numbers,
-        pool=selection.pool,
-        store_dtype=store_dtype or exact,
-        rows=hash_rows(encoded),
-        tokens=hash_arrays([row.ids for row in encoded]),
-        selected=hash_arrays(selected),
-    )
-    return Job(
-        rows=encoded,
-        selected=selected,
-        spec=spec,
-        pool=selection.pool,
-        ragged=selection.ragged,
-        d_model=anatomy.d_model,
-        token_budget=token_budget or TOKEN_BUDGET.get(model.device.split(":")[0], 2048),
-    )
-
-
-def _find(root: Path, spec: ExtractionSpec) -> ActivationStore | None:
-    """The finished store of this key, if there is one."""
+def find_store(root: Path, spec: ExtractionSpec) -> ActivationStore | None:
+    """The finished store of this key under `root`, if there is one; logs why near ones do not fit."""
     folder = root / spec.key
-    if (folder / "manifest.json").is_file():
+    if (folder / MANIFEST).is_file():
         log.info("Found %s: nothing to compute.", folder)
         return ActivationStore.open(folder)
-    for other in sorted(root.glob("*/manifest.json"))[:50]:
-        try:
-            known = read_manifest(other.parent)["spec"]
-        except StoreCorruptError:
-            continue
-        if known["rows"] == spec.rows and known["model"] == spec.model:
-            log.info("%s is not this one: %s", other.parent.name, explain(known, asdict(spec)))
+    if log.isEnabledFor(logging.INFO):
+        for other in sorted(root.glob(f"*/{MANIFEST}"))[:50]:
+            try:
+                known = read_manifest(other.parent)["spec"]
+            except StoreCorruptError:
+                continue
+            if known["rows"] == spec.rows and known["model"] == spec.model:
+                log.info("%s does not fit: %s", other.parent.name, explain(known, asdict(spec)))
     return None
 
 
-def _shards(job: Job) -> list[list[int]]:
-    order = range(len(job.rows))
-    return shard_rows(order, [job.bytes_of(row) for row in order])
+def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchReader, Report]:
+    """Load the model, put it through the integrity gate, and return a reader for it.
+
+    Prefix sharing that fails its check is switched off, unless `insist`: then it raises.
+    """
+    sample = sample_rows(job.rows)
+    if job.spec.backend != "hf":
+        from activations.transformer_lens import prepare_lens
+
+        return prepare_lens(model, job, sample)
+    masked = job.spec.padding == "right, mask"
+    gate = Gate(model, job.spec.sites, job.spec.layers, masked=masked)
+    report = gate.check(sample)
+    report.raise_if_failed()
+    if job.shares_prefixes:
+        sharing = gate.check_sharing(sample)
+        if insist:
+            sharing.raise_if_failed()
+        if sharing.failed:
+            log.warning("Prefix sharing is off, this model fails its check: %s", sharing.failed[0])
+            job = job.sharing(False)
+        else:
+            report = report.with_checks(sharing.checks)
+    return job, make_reader(model, job), report
+
+
+def make_reader(model: LoadedModel, job: Job) -> Reader:
+    """The default backend: hooks on the transformers model."""
+    trunk = find_trunk(model.model)
+    return Reader(
+        trunk,
+        find_points(trunk, job.spec.sites, job.spec.layers),
+        pool=job.pool,
+        store_dtype=job.store_dtype,
+        masked=job.spec.padding == "right, mask",
+    )
 
 
 def _write(
-    root: Path, job: Job, reader: BatchReader, head: dict[str, Any], bar: "_Progress"
+    root: Path, job: Job, reader: BatchReader, head: dict[str, Any], bar: TokenProgress
 ) -> ActivationStore:
-    writer = StoreWriter(root, job.spec.key, _shards(job))
-    check_space(root, sum(job.bytes_of(row) for plan in writer.plan for row in plan))
+    """Compute what no other process has computed, and close the store."""
+    writer = StoreWriter(root, job.spec.key, job.shards())
+    missing = [i for i in range(len(writer.plan)) if not writer.done(i)]
+    check_space(root, sum(job.bytes_of(row) for i in missing for row in writer.plan[i]))
+    bar.skip(
+        sum(len(job.rows[row]) for i, plan in enumerate(writer.plan) if i not in missing for row in plan)
+    )
     try:
         for shard in writer.claims():
             writer.write(shard, compute_shard(job, reader, writer.plan[shard], bar.advance))
     except BaseException:
         done = sum(writer.done(i) for i in range(len(writer.plan)))
         log.warning(
-            "Stopped with %d of %d shards in %s: run again to go on.", done, len(writer.plan), writer.part
+            "Stopped with %d of %d shards kept in %s: run again to go on.",
+            done,
+            len(writer.plan),
+            writer.part,
         )
         raise
     return ActivationStore.open(writer.finish(head))
 
 
-def _manifest_head(model: LoadedModel, job: Job) -> dict[str, Any]:
+def _manifest_head(model: LoadedModel, job: Job, report: Report) -> dict[str, Any]:
     """Everything in the manifest but the shard list; the same for every run on one machine."""
     return {
         "schema": SCHEMA,
@@ -196,6 +217,7 @@ def _manifest_head(model: LoadedModel, job: Job) -> dict[str, Any]:
             "prompt_tokens": [row.prompt_len for row in job.rows],
         },
         "model": {"ref": model.ref, "adapter": str(model.adapter.path) if model.adapter else None},
+        "integrity": report.as_json(),
         "environment": _environment(model),
     }
 
@@ -223,31 +245,3 @@ def _log_speed(job: Job, seconds: float) -> None:
             usage.real / seconds,
             usage.computed / usage.real,
         )
-
-
-class _Progress:
-    """A progress bar over tokens, or nothing."""
-
-    def __init__(self, job: Job, *, enabled: bool) -> None:
-        self.job, self.enabled, self.bar = job, enabled, None
-
-    def __enter__(self) -> "_Progress":
-        if self.enabled:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-            self.bar.start()
-            total = sum(len(row) for row in self.job.rows)
-            self.task = self.bar.add_task(f"Reading activations of {len(self.job.rows)} rows", total=total)
-        return self
-
-    def advance(self, tokens: int) -> None:
-        """Count tokens as done."""
-        if self.bar is not None:
-            self.bar.advance(self.task, tokens)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()

@@ -9,6 +9,7 @@ gate checks these sums on the user's own model, so a block built in an unforesee
 of misread. `embed` is what enters block 0: token embedding with whatever the model adds or scales there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ Side = Literal["input", "output"]
 # Children of a block by the names transformers gives them.
 ATTENTION = ("self_attn", "attn", "attention", "self_attention", "mixer")
 MLP = ("mlp", "block_sparse_moe", "feed_forward", "ffn", "moe")
+ADDS_RESIDUAL_INSIDE = frozenset({"bloom"})
 SECOND_NORM = ("post_attention_layernorm", "ln_2", "norm_2", "ffn_norm", "final_layer_norm")
 
 
@@ -84,7 +86,11 @@ def find_trunk(model: Any) -> Trunk:
     """
     if hasattr(model, "peft_config"):
         model = model.get_base_model()
-    module = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    return as_trunk(model.get_decoder() if hasattr(model, "get_decoder") else model.base_model)
+
+
+def as_trunk(module: Any) -> Trunk:
+    """The trunk that this module is: its blocks are found by their number."""
     config = module.config.get_text_config(decoder=True)
     for child in module.children():
         if isinstance(child, torch.nn.ModuleList) and len(child) == config.num_hidden_layers:
@@ -103,29 +109,36 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     """
     if layers == "all":
         return tuple(range(n_layers))
-    asked = [layers] if isinstance(layers, int) else list(layers)
-    wrong = [i for i in asked if not isinstance(i, int) or not -n_layers <= i < n_layers]
+    asked = list(layers) if isinstance(layers, Iterable) else [layers]
+    wrong = [i for i in asked if type(i) is not int or not -n_layers <= i < n_layers]
     if wrong or not asked:
         raise SiteError(f"layers={layers!r}: this model has layers 0 to {n_layers - 1}; or say 'all'.")
     return tuple(sorted({i % n_layers for i in asked}))
 
 
-def resolve_sites(sites: Any) -> tuple[str, ...]:
+def resolve_sites(sites: Any, *, any_hook: bool = False) -> tuple[str, ...]:
     """Site names as a tuple without repeats, in the order given.
+
+    With `any_hook`, names with a dot pass: they are a backend's own hook names.
 
     >>> resolve_sites("resid_post")
     ('resid_post',)
     """
     asked = [sites] if isinstance(sites, str) else list(sites)
-    unknown = [site for site in asked if site not in SITES]
+    unknown = [site for site in asked if site not in SITES and not (any_hook and "." in site)]
     if unknown or not asked:
         raise SiteError(f"sites={sites!r}: {unknown or 'nothing'} asked; known sites are {', '.join(SITES)}.")
     return tuple(dict.fromkeys(asked))
 
 
 def site_layers(site: str, layers: tuple[int, ...]) -> tuple[int, ...]:
-    """The layers at which a site exists: `embed` has only one, called 0."""
-    return (0,) if site == "embed" else layers
+    """The layers at which a site exists: `embed` (or a full hook name) is in one place, called layer 0.
+
+    >>> site_layers("blocks.{layer}.attn.hook_q", (1, 2)), site_layers("embed", (1, 2))
+    ((1, 2), (0,))
+    """
+    everywhere = site in SITES[1:] or "{layer}" in site
+    return layers if everywhere else (0,)
 
 
 def find_points(trunk: Trunk, sites: tuple[str, ...], layers: tuple[int, ...]) -> list[Point]:
@@ -142,6 +155,11 @@ def _find_point(trunk: Trunk, site: str, layer: int) -> Point:
             module, side = block, "output"
         case "resid_mid":
             module, side = _middle(trunk, block)
+        case "attn_out" | "mlp_out" if trunk.config.model_type in ADDS_RESIDUAL_INSIDE:
+            raise SiteError(
+                f"site={site!r}: {trunk.config.model_type} adds the residual stream inside its attention and "
+                "MLP modules, so their outputs alone do not exist. Use resid_pre, resid_mid, resid_post."
+            )
         case "attn_out":
             # Gemma 2/3 and OLMo 2 normalise the output before adding it: the sum takes the normed one
             normed = _normalises_outputs(block)

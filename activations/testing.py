@@ -53,7 +53,12 @@ def tiny_config(architecture: str = "llama", **changes: Any) -> Any:
         "pad_token_id": 258,
     }
     if architecture == "gpt2":
+        sizes = {
+            k: v for k, v in sizes.items() if not k.startswith(("hidden", "inter", "num_", "head", "max_"))
+        }
         sizes |= {"n_embd": 16, "n_inner": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
+    if architecture == "falcon":
+        del sizes["head_dim"]
     return AutoConfig.for_model(architecture, **(sizes | changes))
 
 

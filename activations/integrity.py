@@ -1,0 +1,304 @@
+"""The integrity gate: does this model, on these rows, give the numbers it should?
+
+Before every extraction a few of its rows (cut short) go through the model in several ways that must agree:
+batched and alone, in another order, with and without a padding mask, read by hooks and reported by
+transformers, with and without the adapter (which must differ). Differences are measured per token, relative
+to that token's norm, because a single token of a language model can be a thousand times larger than the
+others. float32 must agree to 1e-4. Lower precision has no universal limit: how far the model's own bfloat16
+lies from float32 is measured on the same rows, and twice that is allowed.
+"""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from activations.batching import Batch, collate
+from activations.capture import Reader, hooked
+from activations.models import LoadedModel
+from activations.prefixes import PrefixGroup, plant, read_forest
+from activations.sites import Trunk, as_trunk, find_points, find_trunk, site_layers
+from activations.tokens import EncodedRow
+
+log = logging.getLogger(__name__)
+
+LIMIT_FLOAT32 = 1e-4
+UNCALIBRATED = {"bfloat16": 0.2, "float16": 0.05}  # where a float32 copy would be too large to make
+MAX_CALIBRATED = 2_000_000_000  # parameters
+LIMIT_SAME_PASS = {"float32": 1e-4, "bfloat16": 0.02, "float16": 0.004}  # rounding of one addition
+SAMPLE_ROWS = 8
+SAMPLE_LAYERS = 6
+
+Ids = Int[np.ndarray, "_"]
+Whole = list[Float[Tensor, "point _ d_model"]]
+"""Every token of every row at every point."""
+
+
+class ParityError(RuntimeError):
+    """The model fails the integrity gate: what it computes depends on something that must not matter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One comparison: its worst relative difference, the limit there, and where it was found."""
+
+    name: str
+    difference: float
+    limit: float
+    row: str
+    where: str
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Outcome of the gate."""
+
+    checks: tuple[Check, ...]
+    floor: float | None
+    """Worst relative distance between the model's low precision and float32; None if not measured."""
+
+    @property
+    def failed(self) -> list[Check]:
+        """Checks that did not pass."""
+        return [check for check in self.checks if not check.passed]
+
+    def raise_if_failed(self) -> None:
+        """Raise `ParityError` for the first failed check, naming row and place."""
+        if not self.failed:
+            return
+        check = self.failed[0]
+        raise ParityError(
+            f"Integrity check {check.name!r} failed on row {check.row!r} at {check.where}: relative "
+            f"difference {check.difference:.2g}, limit {check.limit:.2g}. {ADVICE[check.name]} "
+            "`activations.diagnose(model)` shows all checks."
+        )
+
+    def with_checks(self, more: Sequence[Check]) -> "Report":
+        """This report with further checks."""
+        return Report(checks=(*self.checks, *more), floor=self.floor)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"floor": self.floor, "checks": [asdict(check) for check in self.checks]}
+
+
+ADVICE = {
+    "hook == hidden_states": "The hooks misread this architecture: use backend='transformer_lens'.",
+    "sites add up": "A block of this architecture is built differently: use resid_pre and resid_post only.",
+    "batched == alone": "Padding or batching changes results: try dtype='float32'.",
+    "reversed == same": "The order of rows changes results: try dtype='float32'.",
+    "masked == unmasked": "This model needs its padding mask: report the architecture.",
+    "adapter on != off": "The adapter changes nothing: it may be untrained, or for other modules.",
+    "shared == full": "Pass share_prefixes=False.",
+    "backend == hf": "The two backends disagree on this model: use backend='hf'.",
+}
+
+
+def sample_rows(rows: Sequence[EncodedRow]) -> list[tuple[str, Ids]]:
+    """A few rows, shortest to longest, cut to different lengths (first and last tokens): id and token ids.
+
+    Together they hold at most a hundredth of all tokens, but no fewer than 256 (if there are so many).
+    """
+    budget = int(np.clip(sum(map(len, rows)) // 100, 256, 1024)) // SAMPLE_ROWS
+    by_length = sorted(rows, key=len)
+    places = np.unique(np.linspace(0, len(rows) - 1, SAMPLE_ROWS).round().astype(int))
+    return [(by_length[p].id, _cut(by_length[p].ids, budget - 2 * i)) for i, p in enumerate(places)]
+
+
+def _cut(ids: Ids, length: int) -> Ids:
+    return ids if len(ids) <= length else np.concatenate([ids[:4], ids[4 - length :]])
+
+
+class Gate:
+    """Runs the checks for one model at the sites asked for and a few of the layers."""
+
+    def __init__(
+        self, model: LoadedModel, sites: Sequence[str], layers: Sequence[int], *, masked: bool
+    ) -> None:
+        self.model, self.masked = model, masked
+        self.trunk = find_trunk(model.model)
+        places = np.unique(np.linspace(0, len(layers) - 1, SAMPLE_LAYERS).round().astype(int))
+        self.sites, self.layers = tuple(sites), tuple(layers[i] for i in places)
+
+    def check(self, sample: Sequence[tuple[str, Ids]]) -> Report:
+        """Every check that applies to this model and these sites."""
+        names, ids = [name for name, _ in sample], [row for _, row in sample]
+        batched = self.read(ids)
+        floor, limits = self._calibrate(ids, batched)
+
+        def compare(name: str, got: Whole) -> Check:
+            return _compare(name, got, batched, limits, names, self._places)
+
+        checks = [
+            *self._one_pass(sample),
+            compare("batched == alone", [self.read([row])[0] for row in ids]),
+            compare("reversed == same", self.read(ids[::-1])[::-1]),
+        ]
+        if not self.masked:
+            checks.append(compare("masked == unmasked", self.read(ids, masked=True)))
+        if self.model.adapter is not None and not self.model.merge:
+            checks.append(self._adapter_acts(names, ids, batched))
+        return Report(checks=tuple(checks), floor=floor)
+
+    def check_sharing(self, sample: Sequence[tuple[str, Ids]]) -> Report:
+        """Whether sharing prefixes equals full rows, on prefixes and suffixes cut from the sample."""
+        first, last = (np.resize(row, max(8, len(row))) for row in (sample[0][1], sample[-1][1]))
+        stems = [first[: len(first) // 2], last[: len(last) // 3]]
+        tails = [row[len(row) // 2 :] for _, row in sample[:3]] + [last[-1:]]
+        ids = [np.concatenate([stem, tail]) for stem in stems for tail in tails]
+        rows = np.arange(len(ids)).reshape(len(stems), len(tails)).tolist()
+        groups = [PrefixGroup(length=len(s), rows=tuple(r)) for s, r in zip(stems, rows, strict=True)]
+        kept = [np.arange(len(stem), len(stem) + len(tail)) for stem in stems for tail in tails]
+        full = self.read(ids)
+        floor, limits = self._calibrate(ids, full)
+        own = [whole[:, keep] for whole, keep in zip(full, kept, strict=True)]
+        names = [f"a mix of {sample[0][0]} and {sample[-1][0]}"] * len(ids)
+        plans = [[groups], [[group] for group in groups]]  # in one batch, and one after the other
+        checks = []
+        for plan in plans:
+            read = torch.cat([read_forest(self._reader(), plant(p, ids, kept)) for p in plan], dim=1)
+            split = list(read.split([len(keep) for keep in kept], dim=1))
+            checks.append(_compare("shared == full", split, own, limits, names, self._places))
+        return Report(checks=tuple(checks), floor=floor)
+
+    @property
+    def _places(self) -> list[tuple[str, int]]:
+        return [(site, layer) for site in self.sites for layer in site_layers(site, self.layers)]
+
+    def _reader(self, *, masked: bool | None = None, trunk: Trunk | None = None) -> Reader:
+        trunk = trunk or self.trunk
+        points = find_points(trunk, self.sites, self.layers)
+        masked = self.masked if masked is None else masked
+        return Reader(trunk, points, pool="none", store_dtype=torch.float32, masked=masked)
+
+    def read(self, ids: Sequence[Ids], *, masked: bool | None = None, trunk: Trunk | None = None) -> Whole:
+        """Every token of every row, computed as one batch."""
+        read = self._reader(masked=masked, trunk=trunk).read(_whole_rows(ids))
+        return list(read.split([len(row) for row in ids], dim=1))
+
+    def _calibrate(self, ids: Sequence[Ids], batched: Whole) -> tuple[float | None, Float[Tensor, "point"]]:
+        """The measured floor (if it was), and the largest allowed difference at every point."""
+        dtype, points = self.model.dtype, len(batched[0])
+        if self.model.base.quantisation:
+            return None, torch.full((points,), UNCALIBRATED["bfloat16"])
+        if dtype == "float32":
+            return None, torch.full((points,), LIMIT_FLOAT32)
+        if sum(p.numel() for p in self.trunk.module.parameters()) > MAX_CALIBRATED:
+            return None, torch.full((points,), UNCALIBRATED[dtype])
+        precise = as_trunk(copy.deepcopy(self.trunk.module).float())
+        distance = _differences(batched, self.read(ids, trunk=precise)).amax(dim=1)
+        return float(distance.max()), (2 * distance).clamp_min(1e-3)
+
+    @torch.inference_mode()
+    def _one_pass(self, sample: Sequence[tuple[str, Ids]]) -> list[Check]:
+        """Hooks against `output_hidden_states` of the same pass, and whether the sites add up."""
+        batch = _whole_rows([ids for _, ids in sample]).to(self._reader().device)
+        inside = {"resid_mid", "attn_out", "mlp_out"} & set(self.sites)
+        parts = ("attn_out", "mlp_out") if self.trunk.parallel else ("attn_out", "resid_mid", "mlp_out")
+        points = find_points(self.trunk, ("resid_pre", "resid_post", *(parts if inside else ())), self.layers)
+        seen: dict[tuple[str, int], Tensor] = {}
+
+        def receive(index: int, hidden: Tensor) -> None:
+            seen[points[index].site, points[index].layer] = _tokens(hidden, batch)
+
+        mask = {"attention_mask": batch.mask.long()} if self.masked else {}
+        with hooked(points, receive, stop=False):
+            states = self.trunk.module(
+                input_ids=batch.ids, use_cache=False, output_hidden_states=True, **mask
+            ).hidden_states
+        reported = {("resid_pre", i): _tokens(states[i], batch) for i in self.layers}
+        # the last entry comes after the final norm, so the last block's output has no counterpart
+        inner = [i for i in self.layers if i + 1 < self.trunk.n_layers]
+        reported |= {("resid_post", i): _tokens(states[i + 1], batch) for i in inner}
+        checks = [self._equal("hook == hidden_states", seen, reported, sample)]
+        if inside:
+            checks.append(self._equal("sites add up", seen, _sums(seen, self.layers), sample))
+        return checks
+
+    def _equal(
+        self,
+        name: str,
+        seen: dict[tuple[str, int], Tensor],
+        expected: dict[tuple[str, int], Tensor],
+        sample: Sequence[tuple[str, Ids]],
+    ) -> Check:
+        """Compare what one pass gave with what it should have given: equal up to one rounding."""
+        lengths = [len(ids) for _, ids in sample]
+        got, wanted = (
+            list(torch.stack([values[place] for place in expected]).split(lengths, dim=1))
+            for values in (seen, expected)
+        )
+        limits = torch.full((len(expected),), LIMIT_SAME_PASS[self.model.dtype])
+        return _compare(name, got, wanted, limits, [row for row, _ in sample], list(expected))
+
+    def _adapter_acts(self, names: Sequence[str], ids: Sequence[Ids], batched: Whole) -> Check:
+        with self.model.without_adapter() as bare:
+            off = self.read(ids, trunk=find_trunk(bare))
+        difference = float(_differences(batched, off).max())
+        return Check(
+            name="adapter on != off",
+            difference=difference,
+            limit=0.0,
+            row=names[0],
+            where="all points",
+            passed=difference > 0,
+        )
+
+
+def _whole_rows(ids: Sequence[Ids]) -> Batch:
+    return collate(ids, [np.arange(len(row)) for row in ids])
+
+
+def _tokens(hidden: Tensor, batch: Batch) -> Float[Tensor, "token d_model"]:
+    """Real tokens of a batch, one row after the other."""
+    return hidden.flatten(0, 1)[batch.kept.flat.to(hidden.device)].float().cpu()
+
+
+def _sums(seen: dict[tuple[str, int], Tensor], layers: Sequence[int]) -> dict[tuple[str, int], Tensor]:
+    """What some sites must be, given the others."""
+    sums = {}
+    for i in layers:
+        middle = seen["resid_pre", i] + seen["attn_out", i]
+        if ("resid_mid", i) in seen:
+            sums["resid_mid", i] = middle
+        sums["resid_post", i] = middle + seen["mlp_out", i]
+    return sums
+
+
+def _differences(got: Whole, expected: Whole) -> Float[Tensor, "point row"]:
+    """Largest difference of any token, relative to its norm (or a tenth of the row's median, if larger)."""
+    worst = []
+    for a, b in zip(got, expected, strict=True):
+        size = b.norm(dim=-1)
+        scale = torch.maximum(size, 0.1 * size.median(dim=-1, keepdim=True).values).clamp_min(1e-12)
+        worst.append(((a - b).norm(dim=-1) / scale).amax(dim=-1))
+    return torch.stack(worst, dim=1)
+
+
+def _compare(
+    name: str,
+    got: Whole,
+    expected: Whole,
+    limits: Float[Tensor, "point"],
+    rows: Sequence[str],
+    places: Sequence[tuple[str, int]],
+) -> Check:
+    difference = _differences(got, expected)
+    point, row = divmod(int((difference / limits[:, None]).nan_to_num(torch.inf).argmax()), len(rows))
+    found, limit = float(difference[point, row]), float(limits[point])
+    site, layer = places[point]
+    return Check(
+        name=name,
+        difference=found,
+        limit=limit,
+        row=rows[row],
+        where=f"{site} of layer {layer}",
+        passed=found <= limit,  # False for NaN
+    )
