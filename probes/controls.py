@@ -1,81 +1,71 @@
-"""Baselines on the same rows and splits, which must lose before a probe's claim stands.
+"""Baselines that must lose before a probe's claim stands: what the text alone, or nothing at all, gives away.
 
-- text: TF-IDF of the response, its length. A cue in the text needs no activations;
-- columns that the caller gives per row: the model's own log-probability, entropy, ...; the answer letter;
-- probes that know nothing: random directions, shuffled labels (selectivity, Hewitt & Liang 2019);
-- other organisms (clean, decoy, base, untrained weights): the frozen probe scored on them.
-
-Text controls are frozen on the source like the probe, and fitted in the target too, cross-fitted by group,
-as the text's own ceiling.
+Each `Reader` turns rows into features that need no activations: TF-IDF of the response, its length, the
+answer letter, or a number the caller has per row (log-probability, entropy). A logistic regression on them is
+frozen on the source like the probe, and fitted in the target too, cross-fitted by group, as the text's own
+ceiling. So the sign of a column is set by the source and never by the target.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from probes.domain import Domain
 
-__all__ = ["frozen_scores", "in_domain_scores", "letter_features", "random_direction_scores", "text_features"]
+__all__ = ["READERS", "Reader", "frozen_scores", "in_domain_scores", "random_direction_scores"]
+
+Features = tuple[np.ndarray, np.ndarray]
 
 
-def text_features(train: Sequence[str], other: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return TF-IDF matrices (word 1- and 2-grams, at most 5,000) learned on `train` only.
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A kind of control: what it takes from a domain and how that becomes features.
 
-    >>> ours, theirs = text_features(["a cat sat", "the dog ran"], ["a dog sat"])
-    >>> ours.shape[1] == theirs.shape[1]
-    True
+    `features(train, other)` learns vocabulary and scale from `train` only.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(
-        ngram_range=(1, 2), max_features=5000, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
-    )
-    ours: Any = vectorizer.fit_transform(train)
-    theirs: Any = vectorizer.transform(other)
-    return ours.toarray(), theirs.toarray()
+    kind: str
+    pick: Callable[[Domain, str], np.ndarray]
+    features: Callable[[np.ndarray, np.ndarray], Features]
 
 
-def frozen_scores(kind: str, texts: Sequence[str], y: np.ndarray, other: Sequence[str]) -> np.ndarray:
-    """Fit a text control on source texts and labels and return its scores of other texts.
+def frozen_scores(
+    reader: Reader,
+    values: np.ndarray,
+    y: np.ndarray,
+    others: np.ndarray,
+    folds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Float[np.ndarray, " other"]:
+    """Fit a control on source rows and labels; return its scores of other rows.
 
-    `kind` is `tf-idf` or `length` (log number of characters and words).
+    With `folds` (of the source rows, of the other rows) no row is scored by a fit that saw its fold.
     """
-    train, new = _features(kind, texts, other)
-    return _logistic(train, y, new)
-
-
-def in_domain_scores(kind: str, texts: Sequence[str], y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Return cross-fitted scores of a text control: each row by a fit without its fold."""
-    scores = np.empty(len(y))
-    for k in np.unique(fold):
-        train, test = fold != k, fold == k
-        ours, theirs = _features(kind, _pick(texts, train), _pick(texts, test))
-        both = _logistic(ours, y[train], np.concatenate([ours, theirs]))
-        location, spread = both[: len(ours)].mean(), both[: len(ours)].std() or 1.0
-        scores[test] = (both[len(ours) :] - location) / spread
+    if folds is None:
+        return _fit_and_score(reader, values, y, others)
+    scores = np.empty(len(others))
+    for k in np.unique(folds[1]):
+        train, test = folds[0] != k, folds[1] == k
+        scores[test] = _fit_and_score(reader, values[train], y[train], others[test])
     return scores
 
 
-def _pick(texts: Sequence[str], rows: np.ndarray) -> list[str]:
-    return [text for text, kept in zip(texts, rows, strict=True) if kept]
+def in_domain_scores(
+    reader: Reader, values: np.ndarray, y: np.ndarray, fold: np.ndarray
+) -> Float[np.ndarray, " row"]:
+    """Return cross-fitted scores of a control: each row by a fit without its fold."""
+    return frozen_scores(reader, values, y, values, (fold, fold))
 
 
-def letter_features(letters: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """One column per answer letter.
-
-    >>> letter_features(np.array(["A", "B"]), ["A", "B"])
-    array([[1., 0.],
-           [0., 1.]])
-    """
-    return np.stack([(letters == name).astype(np.float64) for name in names], axis=1)
-
-
-def random_direction_scores(X: np.ndarray, n_directions: int = 1000, seed: int = 0) -> np.ndarray:
-    """Return the projections `[direction, row]` of activations on random unit directions.
+def random_direction_scores(
+    X: Float[np.ndarray, "row d"], n_directions: int = 1000, seed: int = 0
+) -> Float[np.ndarray, "direction row"]:
+    """Return the projections of activations on random unit directions.
 
     >>> random_direction_scores(np.eye(3), n_directions=2).shape
     (2, 3)
@@ -86,26 +76,63 @@ def random_direction_scores(X: np.ndarray, n_directions: int = 1000, seed: int =
     return directions @ (X - X.mean(0)).T
 
 
-def _features(kind: str, train: Sequence[str], other: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    if kind == "tf-idf":
-        return text_features(train, other)
-    if kind == "length":
-        return _lengths(train), _lengths(other)
-    raise ValueError(f"text control {kind!r} is not known; choose tf-idf or length")
-
-
-def _lengths(texts: Sequence[str]) -> np.ndarray:
-    return np.log1p([[len(text), len(text.split())] for text in texts])
-
-
-def _logistic(train: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+def _fit_and_score(reader: Reader, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Fit on `values`, score `others`, on the scale of the training scores (see `crossfit.py`)."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    # TF-IDF rows are already of unit length; lengths need their scale removed.
-    steps = [StandardScaler()] if train.shape[1] <= 32 else []
-    model = make_pipeline(*steps, LogisticRegression(C=1.0 if steps else 10.0, max_iter=1000))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(train, y).decision_function(new)
+    train, new = reader.features(values, others)
+    model = LogisticRegression(
+        C=1.0, solver="newton-cholesky" if train.shape[1] < 64 else "lbfgs", max_iter=1000
+    )
+    model.fit(train, y)
+    own = model.decision_function(train)
+    return (model.decision_function(new) - own.mean()) / (own.std() or 1.0)
+
+
+def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
+    """Words, word pairs and punctuation, at most 5,000 of them, scaled so that C = 1 is a mild penalty."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2), max_features=5000, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
+    )
+    ours: Any = vectorizer.fit_transform(list(train))
+    theirs: Any = vectorizer.transform(list(other))
+    return ours * 3.0, theirs * 3.0
+
+
+def _standard(train: np.ndarray, other: np.ndarray) -> Features:
+    center, spread = train.mean(0), train.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (train - center) / spread, (other - center) / spread
+
+
+def _one_hot(train: np.ndarray, other: np.ndarray) -> Features:
+    names = np.unique(train)
+    return (train[:, None] == names).astype(np.float64), (other[:, None] == names).astype(np.float64)
+
+
+def _lengths(domain: Domain, name: str) -> np.ndarray:
+    del name
+    return np.log1p([[len(text), len(text.split())] for text in domain.texts or ()])
+
+
+def _texts(domain: Domain, name: str) -> np.ndarray:
+    del name
+    return np.array(list(domain.texts or ()), dtype=object)
+
+
+def _letters(domain: Domain, name: str) -> np.ndarray:
+    return (domain.strata or {})[name].astype(str)
+
+
+def _column(domain: Domain, name: str) -> np.ndarray:
+    return (domain.columns or {})[name.removeprefix("column: ")][:, None]
+
+
+READERS: dict[str, Reader] = {
+    "tf-idf": Reader(kind="text", pick=_texts, features=_tf_idf),
+    "length": Reader(kind="text", pick=_lengths, features=_standard),
+    "answer letter": Reader(kind="text", pick=_letters, features=_one_hot),
+    "column": Reader(kind="column", pick=_column, features=_standard),
+}

@@ -18,13 +18,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from probes import designs
+from probes.comparisons import run_controls, run_recovered, run_strata
 from probes.crossfit import cross_fit
 from probes.domain import Domain, check_compatible
 from probes.evaluate import Judge
 from probes.families import as_families
 from probes.folds import FoldPlan, GroupLeakError, deal_groups, shared_groups
+from probes.geometry import run_geometry
 from probes.persistence import versions
+from probes.repairs import run_repairs
 from probes.results import SCHEMA, DomainSummary, TransferResult
+from probes.verdicts import run_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +131,15 @@ def transfer(
             seed=seed,
             headline=family is families[0],
         )
-        designs.run_family(setup, found)
+        scored = designs.run_family(setup, found)
+        if setup.headline:
+            run_controls(setup, scored, found)
+        run_recovered(setup, scored, found)
+        if setup.headline:
+            run_strata(setup, scored, found)
+        run_repairs(setup, scored, found)
+        run_geometry(setup, found)
+        run_verdicts(setup, found)
     designs.run_contrast(domains, judges, options, found)
     return TransferResult(
         source=source.name,
