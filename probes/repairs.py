@@ -223,8 +223,11 @@ def largest_repair(repairs: list[Repair], target: str, probe: str) -> str | None
     return None
 
 
-def moved_threshold(repairs: list[Repair], target: str, probe: str) -> tuple[Estimate, Estimate] | None:
-    """Return the false positive rates before and after re-centring when only the latter keeps its promise."""
+def moved_threshold(repairs: list[Repair], target: str, probe: str) -> tuple[Estimate, Estimate, bool] | None:
+    """Return false positive rates before and after re-centring, and whether that repairs a moved threshold.
+
+    None when the frozen threshold keeps its rate.
+    """
     steps = {r.step: r for r in repairs if (r.target, r.probe) == (target, probe)}
     before, after = steps["frozen"], steps["re-centre"]
 
@@ -234,4 +237,4 @@ def moved_threshold(repairs: list[Repair], target: str, probe: str) -> tuple[Est
         assert rate.high is not None
         return not rate.low <= repair.alpha <= rate.high
 
-    return (before.achieved_fpr, after.achieved_fpr) if off(before) else None
+    return (before.achieved_fpr, after.achieved_fpr, not off(after)) if off(before) else None

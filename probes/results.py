@@ -396,8 +396,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        # Seven digits are more than any estimate here deserves, and halve the file.
+        return float(f"{value:.7g}") if math.isfinite(value) else None
     return value
 
 

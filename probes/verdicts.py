@@ -70,16 +70,18 @@ def _decide(
             f"within {setup.options.margin}, although the class is readable there (ceiling {_text(d2)})."
         )
     if _works(d2) and _verdict(d1) == "above":
-        share = next((r.recovered for r in found.recovered if (r.target, r.probe) == (there, d1.probe)), None)
+        record = next(r for r in found.recovered if (r.target, r.probe) == (there, d1.probe))
+        share = record.recovered
         text = f", {share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})" if share else ""
-        whole = share is not None and share.low is not None and share.low >= 0.9
+        # Non-inferiority: the whole interval of the gap to the ceiling is within the margin.
+        whole = record.gap.high is not None and record.gap.high <= setup.options.margin
         how = "transfers" if whole else "transfers in part"
         return "transfers" if whole else "partial", (
             f"The probe of {here} {how} to {there}: AUROC {_text(d1)}{text}."
         )
     return "inconclusive", (
-        f"Inconclusive for {there}: frozen AUROC {_text(d1)}, ceiling {_text(d2)}. The sample could have shown "
-        f"an AUROC of {0.5 + (d1.mde or 0):.2f} or more with power .8."
+        f"Inconclusive for {there}: frozen AUROC {_text(d1)}, ceiling {_text(d2)}. The sample could have "
+        f"shown an AUROC of {0.5 + (d1.mde or 0):.2f} or more with power .8."
     )
 
 
@@ -90,10 +92,11 @@ def _flags(setup: Setup, found: Findings, d1: Evaluation, d2: Evaluation) -> lis
         flags.append(f"text cue: {control.name} ({_text(control)}) does as well as the probe ({_text(d1)})")
     moved = moved_threshold(found.repairs, target, name)
     if moved is not None:
-        before, after = moved
+        before, after, repaired = moved
         flags.append(
-            f"threshold moved: {before.value:.1%} false positives instead of {max(setup.options.alphas):.0%}; "
-            f"re-centring gives {after.value:.1%}"
+            f"threshold moved: {before.value:.1%} false positives instead of "
+            f"{max(setup.options.alphas):.0%}; re-centring {'repairs' if repaired else 'does not repair'} it "
+            f"({after.value:.1%})"
         )
     repair = largest_repair(found.repairs, target, name)
     if repair is not None:
