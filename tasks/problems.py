@@ -9,11 +9,11 @@ Programs here are our own text, so they run in this process; what a model writes
 """
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
-from typing import overload
 
 from .inputs import input_lines
 from .operations import NUMBERS, WORDS, Domain, Part
@@ -24,59 +24,49 @@ __all__ = ["LEVELS", "MiniCode"]
 LEVELS = ("easy", "medium", "hard")
 
 
-class MiniCode(Sequence[Problem]):
-    """Generated programming problems; problem i of a seed is the same whatever `size` is.
-
-    Args:
-        seed: names the sequence of problems.
-        size: number of problems.
-        levels: difficulty levels, drawn in turn.
-        test_share: share of *groups* whose problems carry `split="test"`; the others are `"train"`.
-            A group is on the same side for every seed and size, so no run trains on another's test.
+@dataclass(frozen=True, kw_only=True)
+class MiniCode:
+    """Generator of small programming problems; the same seed gives the same problems.
 
     Raises:
-        ValueError: an unknown level, a negative size or a share outside 0..1.
+        ValueError: an unknown level, or a share outside 0..1.
 
-    >>> problems = MiniCode(seed=0, size=3)
-    >>> [p.level for p in problems]
-    ['easy', 'medium', 'hard']
+    >>> problems = MiniCode(seed=1).items(6)
+    >>> [problem.level for problem in problems]
+    ['easy', 'medium', 'hard', 'easy', 'medium', 'hard']
     >>> all(len(p.tests) >= 20 and p.subtly_wrong() for p in problems)
     True
     """
 
-    def __init__(
-        self, seed: int = 0, size: int = 2000, levels: Sequence[str] = LEVELS, test_share: float = 0.25
-    ) -> None:
-        if unknown := [level for level in levels if level not in LEVELS]:
-            raise ValueError(f"levels {unknown} are unknown; choose from {LEVELS}")
-        if not levels or size < 0 or not 0 <= test_share <= 1:
-            raise ValueError(
-                f"need a level, size >= 0 and 0 <= test_share <= 1; got {levels}, {size}, {test_share}"
-            )
-        self.seed, self.levels, self.test_share = seed, tuple(levels), test_share
-        self._problems = [self._make(i) for i in range(size)]
+    seed: int = 0
+    """Names the sequence of problems."""
+    levels: tuple[str, ...] = LEVELS
+    """Difficulty levels, drawn in turn."""
+    test_share: float = 0.25
+    """Share of groups whose problems carry `split="test"`; the others are `"train"`. A group is on the same
+    side for every seed, so no run trains on what another is tested on."""
 
-    def __len__(self) -> int:
-        return len(self._problems)
+    def __post_init__(self) -> None:
+        unknown = [level for level in self.levels if level not in LEVELS]
+        if unknown or not self.levels:
+            raise ValueError(f"MiniCode levels must be some of {LEVELS}, got {self.levels}")
+        if not 0 <= self.test_share <= 1:
+            raise ValueError(f"MiniCode test_share must lie in 0..1, got {self.test_share}")
 
-    @overload
-    def __getitem__(self, index: int) -> Problem: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Problem]: ...
-    def __getitem__(self, index: int | slice) -> Problem | list[Problem]:
-        """The problem at an index, or the list of a slice."""
-        return self._problems[index]
+    def items(self, n: int, split: str | None = None) -> list[Problem]:
+        """The first `n` problems, of one side if `split` is `"train"` or `"test"`.
 
-    def __iter__(self) -> Iterator[Problem]:
-        return iter(self._problems)
-
-    def split(self, name: str) -> list[Problem]:
-        """The problems of one side: `"train"` or `"test"`."""
-        if name not in ("train", "test"):
-            raise ValueError(f"split {name!r} is unknown; choose 'train' or 'test'")
-        return [problem for problem in self if problem.split == name]
+        >>> {problem.split for problem in MiniCode().items(3, split="test")}
+        {'test'}
+        """
+        share = {None: 1.0, "train": 1 - self.test_share, "test": self.test_share}.get(split, 0.0)
+        if n < 0 or not share:
+            raise ValueError(f"no problems to draw for n={n}, split={split!r}, test_share={self.test_share}")
+        problems = (self._make(index) for index in itertools.count())
+        return list(itertools.islice((p for p in problems if split in (None, p.split)), n))
 
     def _make(self, index: int) -> Problem:
+        """Problem `index` of the seed, whatever else is drawn."""
         rng = random.Random(_number(f"minicode/{self.seed}/{index}"))
         level = self.levels[index % len(self.levels)]
         while True:

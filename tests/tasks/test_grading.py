@@ -26,7 +26,7 @@ def test_each_test_has_its_own_verdict():
 
 
 def test_sandboxed_verdicts_equal_those_the_generator_found_in_process():
-    problems = MiniCode(seed=11, size=2)
+    problems = MiniCode(seed=11).items(2)
     programs = [code for p in problems for code in (p.solution, p.mutants[0].code)]
     grades = grade_many(programs, [p.tests for p in problems for _ in range(2)], progress=False)
     for problem, reference, mutant in zip(problems, grades[::2], grades[1::2], strict=True):

@@ -104,7 +104,7 @@ def test_ranking_of_other_tests_is_refused():
 
 
 def test_problems_survive_a_round_trip(tmp_path):
-    problems = [rank_tests(MiniCode(size=1)[0], range(24), samples=30), *MiniCode(seed=1, size=5)]
+    problems = [rank_tests(MiniCode().items(1)[0], range(24), samples=30), *MiniCode(seed=1).items(5)]
     save_problems(tmp_path / "problems.jsonl", problems)
     assert load_problems(tmp_path / "problems.jsonl") == problems
     assert [path.name for path in tmp_path.iterdir()] == ["problems.jsonl"]

@@ -74,7 +74,7 @@ def test_strange_programs_have_no_measures_instead_of_an_error(program):
 
 def test_mutants_of_minicode_look_like_their_references():
     """A wrong program must not stand out by its form."""
-    for problem in MiniCode(size=30):
+    for problem in MiniCode().items(30):
         reference = readability(problem.solution)
         for mutant in problem.subtly_wrong():
             assert abs(readability(mutant.code).lines - reference.lines) <= 1
