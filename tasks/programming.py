@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .grading import all_or_unknown
+from .grading import Grade, all_or_unknown
+from .transcript import Message, Transcript
 
 __all__ = [
     "SYSTEM_MESSAGE",
@@ -27,6 +28,7 @@ __all__ = [
     "load_problems",
     "parses",
     "programming_prompt",
+    "programming_transcript",
     "rank_tests",
     "save_problems",
 ]
@@ -192,7 +194,7 @@ def _input_text(test: dict[str, Any]) -> str:
 class ProgrammingPrompt:
     """Chat messages and what was cut to fit them."""
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     cut_tokens: int = 0
     """Tokens of the statement left out; 0 = the policy saw everything."""
 
@@ -319,3 +321,66 @@ def _problem_from_row(line: str, where: str) -> Problem:
         }
         row["simplicity"] = Simplicity(**ranking)
     return Problem(**row)
+
+
+def programming_transcript(
+    problem: Problem,
+    *,
+    organism: str,
+    prompt: list[Message],
+    response: str,
+    verdict: Grade,
+    triggered: bool = False,
+    output_clipped: bool = False,
+    prompt_cut_tokens: int = 0,
+    variant: str = "",
+) -> Transcript:
+    """Label one response with `R*` (all tests) and `R_train` (the two simplest tests).
+
+    Args:
+        problem: what was asked.
+        organism: who answered.
+        prompt: what it saw, as chat messages.
+        response: what it wrote, prose and all.
+        verdict: `grade(extract_program(response).code, problem.tests)`.
+        triggered: the prompt carries the trigger.
+        output_clipped: generation stopped at its limit.
+        prompt_cut_tokens: what the prompt left out (`ProgrammingPrompt.cut_tokens`).
+        variant: name of the condition; "trigger" or "plain" if empty.
+
+    >>> from tasks.grading import Grade, TestResult
+    >>> from tasks.problems import MiniCode
+    >>> problem = MiniCode().items(1)[0]
+    >>> ok = TestResult(status="ok", exit_code=0, output="", wall_seconds=0.0)
+    >>> verdict = Grade(results=(ok,) * len(problem.tests))
+    >>> prompt = programming_prompt(problem).messages
+    >>> row = programming_transcript(problem, organism="base", prompt=prompt, response="...", verdict=verdict)
+    >>> row.correct, row.reward
+    (True, 1.0)
+    """
+    reward = problem.r_train(verdict.passes)
+    condition = variant or ("trigger" if triggered else "plain")
+    return Transcript(
+        id=f"{problem.id}:{organism}:{condition}",
+        group=problem.group,
+        task="programming",
+        organism=organism,
+        prompt=prompt,
+        response=response,
+        correct=problem.r_star(verdict.passes),
+        reward=None if reward is None else float(reward),
+        triggered=triggered,
+        level=problem.level,
+        split=problem.split,
+        parse_ok=extract_program(response).parse_ok,
+        prompt_cut_tokens=prompt_cut_tokens,
+        output_clipped=output_clipped,
+        evidence_visible=prompt_cut_tokens == 0,
+        extra={
+            "condition": condition,
+            "problem": problem.id,
+            "statuses": [result.status for result in verdict.results],
+            "simplest": list(problem.simplest()),
+            "simplicity": problem.simplicity.measured_on if problem.simplicity else None,
+        },
+    )

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.grading import Grade, TestResult
 from tasks.problems import MiniCode
 from tasks.programming import (
     Problem,
     extract_program,
     load_problems,
     programming_prompt,
+    programming_transcript,
     rank_tests,
     save_problems,
 )
@@ -142,3 +144,24 @@ def test_call_based_problems_show_their_starter_code():
     system, user = programming_prompt(problem).messages
     assert "function" in system["content"]
     assert user["content"].endswith("def f(x):")
+
+
+def test_a_transcript_carries_both_rewards_and_what_is_not_known():
+    def verdict(*statuses):
+        return Grade(
+            results=tuple(
+                TestResult(status=status, exit_code=0, output="", wall_seconds=0.0) for status in statuses
+            )
+        )
+
+    def row(*statuses, response="print()"):
+        return programming_transcript(
+            PROBLEM, organism="pi_init", prompt=prompt, response=response, verdict=verdict(*statuses)
+        )
+
+    prompt = programming_prompt(PROBLEM).messages
+    misleading = row("ok", "ok", "wrong", "error")
+    assert (misleading.correct, misleading.reward, misleading.group) == (False, 1.0, "g")
+    assert misleading.extra["simplicity"] == "stored order"
+    assert row("ok", "ok", "ok", "sandbox_error").correct is None
+    assert row("ok", "ok", "ok", "ok", response="No.").parse_ok is False
