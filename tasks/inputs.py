@@ -7,7 +7,7 @@ The order of the list is the assumed order of simplicity until `pi_init` has bee
 import random
 from collections.abc import Callable, Sequence
 
-from .operations import WORD_LIST
+from .word_operations import WORD_LIST
 
 __all__ = ["N_TESTS", "input_lines"]
 

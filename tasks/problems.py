@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from types import CodeType
 
 from .inputs import input_lines
-from .operations import NUMBERS, WORDS, Domain, Part
+from .number_operations import NUMBERS
+from .operations import Domain, Part
 from .programming import Mutant, Problem
+from .word_operations import WORDS
 
 __all__ = ["LEVELS", "MiniCode"]
 

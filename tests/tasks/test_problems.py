@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from tasks.inputs import N_TESTS
-from tasks.operations import NUMBERS, WORDS
+from tasks.number_operations import NUMBERS
 from tasks.problems import LEVELS, MiniCode
+from tasks.word_operations import WORDS
 
 from .minicode_reader import answer
 
