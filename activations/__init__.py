@@ -1,8 +1,10 @@
 """What the model computed: load models, cache their activations, read them back."""
 
 from activations.compute import NonFiniteError
+from activations.diagnosis import diagnose
 from activations.extract import extract
 from activations.integrity import ParityError
+from activations.likelihood import ResponseLikelihood, response_likelihood
 from activations.models import AdapterMismatchError, LoadedModel, load_model
 from activations.sites import SiteError
 from activations.store import ActivationStore, StoreCorruptError
@@ -17,12 +19,15 @@ __all__ = [
     "LoadedModel",
     "NonFiniteError",
     "ParityError",
+    "ResponseLikelihood",
     "RowError",
     "SiteError",
     "StoreCorruptError",
     "StoreWriteError",
     "TokenSelection",
     "WeightsError",
+    "diagnose",
     "extract",
     "load_model",
+    "response_likelihood",
 ]

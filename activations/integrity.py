@@ -131,18 +131,18 @@ class Gate:
         """Every check that applies to this model and these sites."""
         names, ids = [name for name, _ in sample], [row for _, row in sample]
         batched = self.read(ids)
-        floor, limits = self._calibrate(ids, batched)
+        floor, limits = self.calibrate(ids, batched)
 
-        def compare(name: str, got: Whole) -> Check:
-            return _compare(name, got, batched, limits, names, self._places)
+        def same(name: str, got: Whole) -> Check:
+            return compare(name, got, batched, limits, names, self.places)
 
         checks = [
             *self._one_pass(sample),
-            compare("batched == alone", [self.read([row])[0] for row in ids]),
-            compare("reversed == same", self.read(ids[::-1])[::-1]),
+            same("batched == alone", [self.read([row])[0] for row in ids]),
+            same("reversed == same", self.read(ids[::-1])[::-1]),
         ]
         if not self.masked:
-            checks.append(compare("masked == unmasked", self.read(ids, masked=True)))
+            checks.append(same("masked == unmasked", self.read(ids, masked=True)))
         if self.model.adapter is not None and not self.model.merge:
             checks.append(self._adapter_acts(names, ids, batched))
         return Report(checks=tuple(checks), floor=floor)
@@ -157,7 +157,7 @@ class Gate:
         groups = [PrefixGroup(length=len(s), rows=tuple(r)) for s, r in zip(stems, rows, strict=True)]
         kept = [np.arange(len(stem), len(stem) + len(tail)) for stem in stems for tail in tails]
         full = self.read(ids)
-        floor, limits = self._calibrate(ids, full)
+        floor, limits = self.calibrate(ids, full)
         own = [whole[:, keep] for whole, keep in zip(full, kept, strict=True)]
         names = [f"a mix of {sample[0][0]} and {sample[-1][0]}"] * len(ids)
         plans = [[groups], [[group] for group in groups]]  # in one batch, and one after the other
@@ -165,11 +165,12 @@ class Gate:
         for plan in plans:
             read = torch.cat([read_forest(self._reader(), plant(p, ids, kept)) for p in plan], dim=1)
             split = list(read.split([len(keep) for keep in kept], dim=1))
-            checks.append(_compare("shared == full", split, own, limits, names, self._places))
+            checks.append(compare("shared == full", split, own, limits, names, self.places))
         return Report(checks=tuple(checks), floor=floor)
 
     @property
-    def _places(self) -> list[tuple[str, int]]:
+    def places(self) -> list[tuple[str, int]]:
+        """(site, layer) in the order in which `read` returns them."""
         return [(site, layer) for site in self.sites for layer in site_layers(site, self.layers)]
 
     def _reader(self, *, masked: bool | None = None, trunk: Trunk | None = None) -> Reader:
@@ -183,7 +184,7 @@ class Gate:
         read = self._reader(masked=masked, trunk=trunk).read(_whole_rows(ids))
         return list(read.split([len(row) for row in ids], dim=1))
 
-    def _calibrate(self, ids: Sequence[Ids], batched: Whole) -> tuple[float | None, Float[Tensor, "point"]]:
+    def calibrate(self, ids: Sequence[Ids], batched: Whole) -> tuple[float | None, Float[Tensor, "point"]]:
         """The measured floor (if it was), and the largest allowed difference at every point."""
         dtype, points = self.model.dtype, len(batched[0])
         if self.model.base.quantisation:
@@ -236,7 +237,7 @@ class Gate:
             for values in (seen, expected)
         )
         limits = torch.full((len(expected),), LIMIT_SAME_PASS[self.model.dtype])
-        return _compare(name, got, wanted, limits, [row for row, _ in sample], list(expected))
+        return compare(name, got, wanted, limits, [row for row, _ in sample], list(expected))
 
     def _adapter_acts(self, names: Sequence[str], ids: Sequence[Ids], batched: Whole) -> Check:
         with self.model.without_adapter() as bare:
@@ -282,7 +283,7 @@ def _differences(got: Whole, expected: Whole) -> Float[Tensor, "point row"]:
     return torch.stack(worst, dim=1)
 
 
-def _compare(
+def compare(
     name: str,
     got: Whole,
     expected: Whole,
@@ -290,6 +291,7 @@ def _compare(
     rows: Sequence[str],
     places: Sequence[tuple[str, int]],
 ) -> Check:
+    """The worst difference, measured against the limit of its place."""
     difference = _differences(got, expected)
     point, row = divmod(int((difference / limits[:, None]).nan_to_num(torch.inf).argmax()), len(rows))
     found, limit = float(difference[point, row]), float(limits[point])

@@ -59,6 +59,8 @@ def tiny_config(architecture: str = "llama", **changes: Any) -> Any:
         sizes |= {"n_embd": 16, "n_inner": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
     if architecture == "falcon":
         del sizes["head_dim"]
+    if architecture == "gpt_neox":
+        del sizes["num_key_value_heads"]
     return AutoConfig.for_model(architecture, **(sizes | changes))
 
 

@@ -1,0 +1,82 @@
+"""The gate passes sound models and names row and place for each way a model can be misread."""
+
+import pytest
+import torch
+
+from activations import ParityError, diagnose, extract
+from activations.integrity import SAMPLE_ROWS, sample_rows
+from activations.testing import tiny_model
+from activations.tokens import encode_rows
+
+
+def test_every_architecture_passes_all_checks(any_model):
+    report = diagnose(any_model, show=False)
+    assert not report.failed
+    names = {check.name for check in report.checks}
+    assert {"hook == hidden_states", "batched == alone", "reversed == same"} <= names
+
+
+def test_bfloat16_is_measured_against_its_own_floor():
+    model = tiny_model()
+    model.base.dtype = "bfloat16"
+    model.model.to(torch.bfloat16)
+    report = diagnose(model, show=False)
+    assert 1e-4 < report.floor < 0.5
+    assert not report.failed
+    assert all(p.dtype == torch.bfloat16 for p in model.model.parameters())
+
+
+def test_a_model_whose_rows_see_each_other_is_refused(rows):
+    model = tiny_model()
+
+    def leak(module, args, output):
+        return output + output.mean(0, keepdim=True)
+
+    model.model.model.layers[1].mlp.register_forward_hook(leak)
+    with pytest.raises(ParityError, match=r"batched == alone.* on row .* layer [12]"):
+        extract(model, rows, progress=False)
+
+
+def test_a_model_that_reads_its_padding_is_refused(rows):
+    model = tiny_model()
+
+    def look_ahead(module, args, output):
+        return output + output.roll(-1, dims=1)
+
+    model.model.model.layers[0].register_forward_hook(look_ahead)
+    with pytest.raises(ParityError, match="padding|batching"):
+        extract(model, rows, progress=False)
+
+
+def test_sites_that_do_not_add_up_are_refused(rows):
+    model = tiny_model()
+    block = model.model.model.layers[1]
+    block.register_forward_hook(lambda module, args, output: 1.5 * output)  # a scaled residual branch
+    with pytest.raises(
+        ParityError, match=r"sites add up.*resid_post of layer 1.*resid_pre and resid_post only"
+    ):
+        extract(model, rows, sites=["mlp_out"], progress=False)
+    extract(model, rows, sites=["resid_post"], progress=False)
+
+
+def test_the_manifest_records_what_the_gate_measured(models, rows):
+    integrity = extract(models("llama"), rows, progress=False).manifest["integrity"]
+    assert {c["name"] for c in integrity["checks"]} >= {"batched == alone", "masked == unmasked"}
+    assert all(c["difference"] <= c["limit"] for c in integrity["checks"])
+
+
+def test_the_sample_is_small_and_of_different_lengths():
+    rows = [{"id": str(i), "prompt": "p" * (50 + i), "response": "r" * 200} for i in range(100)]
+    sample = sample_rows(encode_rows(rows, tiny_model().tokenizer))
+    lengths = [len(ids) for _, ids in sample]
+    assert len(sample) == SAMPLE_ROWS
+    assert len(set(lengths)) == SAMPLE_ROWS
+    assert sum(lengths) <= 300
+
+
+def test_diagnose_prints_a_table_and_the_command_line_says_it_failed(capsys):
+    model = tiny_model()
+    assert not diagnose(model).failed
+    printed = capsys.readouterr().out
+    assert "batched == alone" in printed
+    assert "Sites: embed" in printed
