@@ -160,8 +160,8 @@ def _page(report: Report, style: Style, blocks: list[str]) -> str:
     parts = [
         f"<h1>From {escape(style.name(result.source))} to {escape(targets)}</h1>",
         '<p class="muted">A probe is fitted on a model that was made to mislead, frozen, and tested on '
-        "models that may have learned to mislead. AUROC: how often a wrong answer gets a higher score than a right "
-        "one; .50 is chance. Intervals are 95 % and resample whole questions.</p>",
+        "models that may have learned to mislead. AUROC: how often a wrong answer gets a higher score than "
+        "a right one; .50 is chance. Intervals are 95 % and resample whole questions.</p>",
         *[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
         *[f"<p><b>Note.</b> {escape(w)}</p>" for w in result.warnings],
         *blocks[:1],

@@ -1,7 +1,7 @@
 """The forest plot: does the number hold in every subset, and is it more than the text already gives away?
 
 Left, the AUROC of the frozen probe and of the ceiling within the levels of each confound (answer letter,
-length, difficulty, ...). Right, the frozen probe minus each baseline on the same rows, paired.
+length, difficulty, ...). Right, each of them minus every baseline that was fitted on the same rows, paired.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from experiments.plots.style import (
     AUROC_TICKS,
     DESIGNS,
     FAINT,
-    INK,
     MUTED,
     Style,
     auroc_floor,
@@ -43,7 +42,7 @@ def forest_figure(result: TransferResult, style: Style | None = None, target: st
     target = target or style.domains(result, "target")[0].name
     strata = [s for s in result.strata if s.scored_on == target and s.design in _SHOWN]
     strata = [s for s in strata if s.probe == result.headline_probe]
-    controls = [c for c in result.controls if c.scored_on == target and c.delta is not None]
+    controls = _control_rows([c for c in result.controls if c.scored_on == target and c.delta is not None])
     rows = _strata_rows(strata)
     height_in = _LINE_IN * max(len(rows), len(controls), 3) + _MARGIN_IN["t"] + _MARGIN_IN["b"]
     figure = page(style, width_in=style.text_in, height_in=height_in, margin_in=_MARGIN_IN)
@@ -53,19 +52,19 @@ def forest_figure(result: TransferResult, style: Style | None = None, target: st
         xaxis={"domain": _LEFT, "range": [low, 1.0], "title": {"text": "AUROC"}, "anchor": "y"} | AUROC_TICKS,
         yaxis={"range": [bottom, -0.5], "visible": False},
         xaxis2={"domain": _RIGHT, "anchor": "y2", "title": {"text": "AUROC difference, paired"}}
-        | _difference_ticks(controls),
+        | _difference_ticks([c for designs in controls.values() for c in designs.values()]),
         yaxis2={"range": [len(controls) - 0.5, -0.5], "visible": False, "anchor": "x2"}
-        | {"domain": [1 - (len(controls) or 1) / (bottom + 0.5), 1]},
+        | {"domain": [max(0.0, 1 - (len(controls) or 1) / (bottom + 0.5)), 1]},
     )
     chance_line(figure, upright=True)
     for y, (variable, level, designs) in enumerate(rows):
         _stratum(figure, result, style, y, variable, level, designs)
     zero = {"color": MUTED, "width": 0.75, "dash": "dot"}
     figure.add_shape(type="line", x0=0, x1=0, xref="x2", yref="y2 domain", y0=0, y1=1, line=zero)
-    for y, control in enumerate(controls):
-        _control(figure, style, y, control)
+    for y, (name, designs) in enumerate(controls.items()):
+        _control(figure, result, style, y, name, designs)
     panel_title(figure, style, "Within strata", _LEFT[0])
-    panel_title(figure, style, "Frozen probe minus baseline (its AUROC)", _RIGHT[0] - 0.2)
+    panel_title(figure, style, "Probe minus baseline (its AUROC)", _RIGHT[0] - 0.2)
     color = style.color(result, target)
     entries = [Entry(label=DESIGNS[d].label, color=color, symbol=DESIGNS[d].symbol) for d in _SHOWN]
     above_in = _MARGIN_IN["t"] - ROW_IN / 2
@@ -131,13 +130,33 @@ def _stratum(
         )  # fmt: skip
 
 
-def _control(figure: go.Figure, style: Style, y: int, control: ControlScore) -> None:
-    assert control.delta is not None
-    axes = {"xaxis": "x2", "yaxis": "y2"}
+def _control_rows(controls: list[ControlScore]) -> dict[str, dict[str, ControlScore]]:
+    """Gather what each baseline is compared with: {baseline: {design: score}}."""
+    rows: dict[str, dict[str, ControlScore]] = {}
+    for control in controls:
+        if control.compared_with in _SHOWN:
+            rows.setdefault(control.name, {})[control.compared_with] = control
+    return rows
+
+
+def _control(
+    figure: go.Figure,
+    result: TransferResult,
+    style: Style,
+    y: int,
+    name: str,
+    designs: dict[str, ControlScore],
+) -> None:
+    values = " | ".join(number(designs[d].auroc.value) for d in _SHOWN if d in designs)
+    label = f"{style.name(name)} <span style='color:{MUTED}'>{values}</span>"
     right_in = (style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]) * _RIGHT[0]
-    label = f"{style.name(control.name)} <span style='color:{MUTED}'>{number(control.auroc.value)}</span>"
     _text(figure, style, label, y, left_in=-right_in + 0.06, anchor="right", yref="y2")
-    _dot(figure, control.delta, y, INK, "square", f"minus {control.name}", control.sample, axes)
+    for design, control in designs.items():
+        assert control.delta is not None
+        color, at = style.color(result, control.scored_on), y - (_SHOWN[design] if len(designs) > 1 else 0)
+        hover = f"{DESIGNS[design].label} minus {name}"
+        axes = {"xaxis": "x2", "yaxis": "y2"}
+        _dot(figure, control.delta, at, color, DESIGNS[design].symbol, hover, control.sample, axes)
 
 
 def _dot(

@@ -104,31 +104,36 @@ _Entry = tuple[str, Evaluation | ControlScore, Design, str]
 
 
 def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sample | None, list[_Entry]]]:
-    by_key = {(e.design, e.scored_on): e for e in result.evaluations if e.probe == result.headline_probe}
-    by_key = {(e.design, e.scored_on): e for e in result.evaluations if e.design == "D3"} | by_key
+    shown = [e for e in result.evaluations if e.design == "D3" or e.probe == result.headline_probe]
+    by_key = {(e.design, e.scored_on): e for e in shown}
     for domain in style.domains(result, "source", "target"):
         color = style.color(result, domain.name)
-        keys = [(design, domain.name) for design in _DESIGNS_HERE[domain.role]]
-        entries: list[_Entry] = [
-            (DESIGNS[d].label, by_key[d, on], DESIGNS[d], color) for d, on in keys if (d, on) in by_key
-        ]
-        text = best_text_control(result, domain.name)
-        if text:
-            entries.append((f"{TEXT_ONLY.label} ({style.name(text.name)})", text, TEXT_ONLY, MUTED))
+        entries: list[_Entry] = []
+        for design in _DESIGNS_HERE[domain.role]:
+            if (design, domain.name) not in by_key:
+                continue
+            entries.append((DESIGNS[design].label, by_key[design, domain.name], DESIGNS[design], color))
+            text = best_text_control(result, domain.name, design)
+            if text:
+                entries.append((f"  {TEXT_ONLY.label} ({style.name(text.name)})", text, TEXT_ONLY, MUTED))
         yield style.name(domain.name), color, domain.sample, entries
     controls: list[_Entry] = [
-        (style.name(d.name), by_key["D1", d.name], DESIGNS["D1"], style.color(result, d.name))
+        (style.name(c.scored_on), c, DESIGNS["D1"], style.color(result, c.scored_on))
         for d in style.domains(result, "control")
-        if ("D1", d.name) in by_key
+        for c in result.controls
+        if c.kind == "organism" and c.scored_on == d.name
     ]
     if controls:
         yield "Source probe, frozen, on", INK, None, controls
 
 
-def best_text_control(result: TransferResult, domain: str) -> ControlScore | None:
-    """Give the strongest text-only control on a domain (by saved AUROC), or None."""
-    found = [c for c in result.controls if c.kind == "text" and c.scored_on == domain]
-    return max(found, key=lambda c: c.auroc.value or 0.0, default=None)
+def best_text_control(result: TransferResult, domain: str, design: str) -> ControlScore | None:
+    """Give the text-only control that does best where `design` is scored (by saved AUROC), or None.
+
+    A control fitted like the design: frozen from the source beside D1, fitted in the target beside D2.
+    """
+    texts = [c for c in result.controls if c.kind == "text" and c.compared_with == design]
+    return max((c for c in texts if c.scored_on == domain), key=lambda c: c.auroc.value or 0.0, default=None)
 
 
 def _draw(figure: go.Figure, row: _Row) -> None:
@@ -201,7 +206,7 @@ def _label(figure: go.Figure, row: _Row, style: Style) -> None:
         text=row.label,
         x=0,
         xanchor="left",
-        xshift=-inches(_MARGIN_IN["l"] - (0.02 if heading else 0.1)),
+        xshift=-inches(_MARGIN_IN["l"] - (0.02 if heading else 0.17 if row.label.startswith(" ") else 0.1)),
         font={"color": color, "size": points(style.points - (0 if heading else 0.5))},
         **shared,
     )

@@ -45,12 +45,24 @@ def matrix_figure(result: TransferResult, style: Style | None = None) -> go.Figu
     hidden = {"showline": False, "ticks": "", "showticklabels": False}
     figure.update_xaxes(range=[-0.5, len(columns) - 0.5], **hidden)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], **hidden)
-    _headers(figure, result, style, rows, columns)
+    _headers(figure, result, style, rows, columns, upright=_fits(style, columns, plot_in))
     return figure
 
 
+def _fits(style: Style, columns: list[str], plot_in: float) -> bool:
+    """Say whether the wrapped column names fit above their cells without being turned."""
+    longest = max(len(line) for name in columns for line in textwrap.wrap(style.name(name), 12))
+    return longest * 0.5 * style.points / 72 < 0.95 * plot_in / len(columns)
+
+
 def _headers(
-    figure: go.Figure, result: TransferResult, style: Style, rows: list[str], columns: list[str]
+    figure: go.Figure,
+    result: TransferResult,
+    style: Style,
+    rows: list[str],
+    columns: list[str],
+    *,
+    upright: bool,
 ) -> None:
     samples = {d.name: d.sample for d in result.domains}
     plain = {"showarrow": False, "borderpad": 0}
@@ -67,8 +79,8 @@ def _headers(
             y=1,
             yshift=3,
             yanchor="bottom",
-            textangle=-90,
-            align="left",
+            textangle=0 if upright else -90,
+            align="center" if upright else "left",
             **plain,
         )
     for i, name in enumerate(rows):

@@ -30,7 +30,7 @@ def nulls_figure(result: TransferResult, style: Style | None = None, target: str
     for i, (title, null) in enumerate(nulls):
         suffix = str(i + 1) if i else ""
         top = 1 - (i * (_PANEL_IN + _TITLE_IN) + _TITLE_IN) / plot_in
-        domain = [top - _PANEL_IN / plot_in, top]
+        domain = [max(0.0, top - _PANEL_IN / plot_in), top]
         x_axis = {"anchor": f"y{suffix}", "range": [min(ends) - pad, max(ends) + pad], **AUROC_TICKS}
         x_axis |= {"showticklabels": i == panels - 1, "title": {"text": "AUROC" if i == panels - 1 else ""}}
         figure.update_layout(

@@ -52,8 +52,8 @@ def scores_figure(result: TransferResult, style: Style | None = None) -> go.Figu
         panel_title(figure, style, _title(style, evaluation), span[0])
     _reliability(figure, result, style, shown, spans[-1], str(len(shown) + 1))
     entries = [
-        Entry(label="wrong answers", color=tint(INK, 0.55), dash=None, symbol="box", size=8),
-        Entry(label="right answers", color=tint(INK, 0.18), dash=None, symbol="box", size=8),
+        Entry(label="wrong answers", color=tint(INK, 0.55), dash=None, symbol="box", size=8.0),
+        Entry(label="right answers", color=tint(INK, 0.18), dash=None, symbol="box", size=8.0),
         Entry(label="threshold frozen on the source (5% false positives)", color=INK, dash=BROKEN[0]),
     ]
     width_in = style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]

@@ -47,15 +47,15 @@ class Design:
 
 DESIGNS = {
     "source": Design(label="held-out (cross-fitted)", symbol="circle", dash="solid"),
-    "D1": Design(label="source probe, frozen", symbol="square", dash="solid", size=6),
+    "D1": Design(label="source probe, frozen", symbol="square", dash="solid", size=6.0),
     "D2": Design(label="fitted here (ceiling)", symbol="triangle-up", dash="dash", size=7.5),
-    "D3": Design(label="contrast pair, no labels", symbol="x", dash="dot", size=6),
+    "D3": Design(label="contrast pair, no labels", symbol="x", dash="dot", size=6.0),
     "D4a": Design(label="source probe, best here*", symbol="circle-open", dash="dashdot"),
     "D4b": Design(label="fitted here, best here*", symbol="circle-open", dash="dashdot"),
 }
-TEXT_ONLY = Design(label="text only", symbol="diamond-open", dash="dot", size=7)
+TEXT_ONLY = Design(label="text alone", symbol="diamond-open", dash="dot", size=7.0)
 
-_NAMES = {"tf-idf": "TF-IDF", "mean_difference": "mean difference"}
+_NAMES = {"tf-idf": "TF-IDF"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,8 @@ class Style:
 
     def name(self, domain: str) -> str:
         """Give the name a domain, control or probe is shown under."""
-        return self.names.get(domain, _NAMES.get(domain, domain))
+        plain = domain.removeprefix("column: ").removeprefix("organism: ")
+        return self.names.get(plain, _NAMES.get(plain, plain))
 
     def domains(self, result: TransferResult, *roles: str) -> list[DomainSummary]:
         """List the domains of a result in this style's order, all or those with one of `roles`."""

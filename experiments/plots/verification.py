@@ -49,7 +49,7 @@ def verification_figure(reports: Mapping[str, Mapping[str, Any]], style: Style |
     rows_left, rows_right = _rows(shares), _rows(changes)
     row_in = max(0.19, _MARK_IN * len(models) + 0.08)
     plot_in = style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
-    entries = [Entry(label=style.name(m), color=colors[m], symbol=symbols[m], size=5) for m in models]
+    entries = [Entry(label=style.name(m), color=colors[m], symbol=symbols[m], size=5.0) for m in models]
     legend_in = ROW_IN * rows_needed(entries, style, plot_in)
     margin_in = _MARGIN_IN | {"t": _MARGIN_IN["t"] + legend_in}
     tallest = max(len(rows_left), len(rows_right), 1)
@@ -113,7 +113,7 @@ def _rows_axis(rows: Sequence[str], tallest: int) -> dict[str, Any]:
     return {
         "visible": False,
         "range": [max(len(rows), 1) - 0.5, -0.5],
-        "domain": [1 - max(len(rows), 1) / tallest, 1],
+        "domain": [max(0.0, 1 - max(len(rows), 1) / tallest), 1],
     }
 
 
