@@ -86,6 +86,8 @@ def extract(
         raise ValueError(f"backend={backend!r}, engine={engine!r}: use one of {BACKENDS} and of {ENGINES}.")
     if engine == "ray" and store is None:
         raise ValueError("engine='ray' writes to a folder all machines see: pass store=FOLDER.")
+    if engine == "ray" and backend != "hf":
+        raise ValueError("engine='ray' needs backend='hf': use engine='local' for TransformerLens.")
     job = plan_job(
         model,
         rows,

@@ -90,8 +90,8 @@ def _check_head(causal: Any, trunk: Any, head: Any, ids: Any, device: torch.devi
     got = _logits(head(hidden), causal.config).log_softmax(-1)
     if not torch.allclose(got, expected, rtol=0.02, atol=0.05):
         raise ParityError(
-            f"{type(causal).__name__} changes its logits after the head, so likelihoods would be wrong: report "
-            "the architecture."
+            f"{type(causal).__name__} changes its logits after the head, so likelihoods would be wrong: "
+            "report the architecture."
         )
 
 

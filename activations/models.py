@@ -5,6 +5,7 @@ is first asked for. So a cached activation store can be found by its key without
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -258,6 +259,21 @@ class LoadedModel:
         finally:
             self.base.activate(self.adapter)
 
+    def recipe(self) -> dict[str, Any]:
+        """Arguments with which `load_model` gives this model in another process or on another machine."""
+        if self.base.weights is None:
+            raise ValueError(
+                "This model exists only in memory, so no other process can load it: save it with "
+                "save_pretrained and load_model the folder."
+            )
+        return {
+            "ref": self.ref,
+            "adapter": self.adapter and str(self.adapter.path),
+            "dtype": self.dtype,
+            "merge": self.merge,
+            "quantisation": self.base.quantisation,
+        }
+
     def unload(self) -> None:
         """Drop the weights from memory; they are read again when next needed."""
         if self.base.weights is not None:
@@ -334,6 +350,10 @@ def load_model(
 
 
 def _best_device() -> str:
+    """CUDA if there is any; under torchrun, this process's own GPU."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
