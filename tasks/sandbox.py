@@ -39,7 +39,7 @@ _DRIVER = Path(__file__).with_name("sandbox_driver.py")
 _STACK_BYTES = 64 << 20
 _FIRST_UID, _UIDS = 20_000, 40_000  # users that root lends to sandboxes
 _STARTS = 3  # attempts before a sandbox that does not start is reported
-_KILLED = 128 + 9
+_KILLED, _CPU_LIMIT = 128 + 9, 128 + 24  # exit codes: signals KILL and XCPU
 
 
 class SandboxError(RuntimeError):
@@ -55,7 +55,7 @@ class Limits:
     """
 
     cpu_seconds: int = 2
-    """CPU time of each process, soft = hard: it cannot be caught or ignored."""
+    """CPU time of each process; one that ignores the signal is killed a second later."""
     wall_seconds: float = 10.0
     """Time on the clock; generous, so that load on the machine does not decide a verdict."""
     memory_bytes: int = 1 << 30
@@ -159,7 +159,7 @@ def sandbox_record() -> SandboxRecord:
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_BWRAP:
         raise SandboxError(f"{bwrap} is {version or 'unusable'}, which lacks --disable-userns: {advice}")
     failures = []
-    for python in dict.fromkeys([own_python(), "/usr/bin/python3"]):
+    for python, wanted in ((own_python(), platform.python_version()), ("/usr/bin/python3", "")):
         record = SandboxRecord(
             bwrap=bwrap,
             bwrap_version=version.split()[-1],
@@ -168,11 +168,12 @@ def sandbox_record() -> SandboxRecord:
             seccomp=seccomp_filter() is not None,
         )
         trial = _run_in_sandbox(b"import sys; print(sys.version.split()[0])", b"", None, Limits(), record)
-        if trial.status == "ok":
+        found = trial.stdout.strip()
+        if trial.status == "ok" and found.startswith(wanted):  # else it found another one's shared library
             if failures:
                 _log.info("sandboxed programs run on %s: %s", python, "; ".join(failures))
-            return replace(record, python_version=trial.stdout.strip())
-        failures.append(f"{python} gave {trial.status} ({trial.stderr.strip()[-300:]})")
+            return replace(record, python_version=found)
+        failures.append(f"{python} gave {trial.status} {found} {trial.stderr.strip()[-300:]}")
     raise SandboxError(
         f"bubblewrap cannot start a sandbox here: {'; '.join(failures)}. User namespaces may be switched off "
         "(sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, "
@@ -254,7 +255,7 @@ def _interpreter_arguments(source: BinaryIO, call: str | None, limits: Limits, *
     optional = "" if strict else "?"
     settings = {
         f"RLIMIT_AS{optional}": limits.memory_bytes,
-        "RLIMIT_CPU": limits.cpu_seconds,
+        "RLIMIT_CPU": f"{limits.cpu_seconds}:{limits.cpu_seconds + 1}",  # told apart from a plain kill
         "RLIMIT_FSIZE": limits.output_bytes
         + 1,  # one more, so that reaching it can be told from staying below
         "RLIMIT_NOFILE": limits.open_files,
@@ -300,8 +301,8 @@ def _result(ended: Ended, exit_code: int | None, out: BinaryIO, err: BinaryIO, l
         status = "output_limit"
     elif exit_code == 0:
         status = "ok"
-    elif exit_code == _KILLED and ended.wall_seconds >= 0.9 * limits.cpu_seconds:
-        status = "timeout"  # the kernel's answer to the CPU limit
+    elif exit_code == _CPU_LIMIT or (exit_code == _KILLED and ended.wall_seconds > limits.cpu_seconds):
+        status = "timeout"  # the second: it ignored the signal
     elif stderr.rstrip().rpartition(b"\n")[2].startswith(b"MemoryError"):
         status = "memory"
     else:

@@ -4,7 +4,8 @@
 secret (no expected output ever enters the sandbox) and runs with `-S`, so the program sees the standard
 library only; `exit` and `quit`, which `site` would define, are defined here.
 
-Arguments: descriptor of the source, function to call ("" = run as a script), then NAME=VALUE limits.
+Arguments: descriptor of the source, function to call ("" = run as a script), then limits as NAME=SOFT or
+NAME=SOFT:HARD.
 """
 
 # Call-based problems come from a platform whose solutions find these names without an import.
@@ -27,10 +28,11 @@ def start() -> None:
 
     source, function, *limits = sys.argv[1:]
     for limit in limits:
-        name, value = limit.split("=")
+        name, values = limit.split("=")
+        soft, _, hard = values.partition(":")
         optional = name.endswith("?")  # outside the sandbox a system may refuse a limit
         try:
-            resource.setrlimit(getattr(resource, name.rstrip("?")), (int(value), int(value)))
+            resource.setrlimit(getattr(resource, name.rstrip("?")), (int(soft), int(hard or soft)))
         except (ValueError, OSError):
             if not optional:
                 raise

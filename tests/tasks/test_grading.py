@@ -7,6 +7,8 @@ from tasks.grading import Grade, TestResult, grade, grade_many
 from tasks.problems import MiniCode
 from tasks.sandbox import Limits, RunResult, SandboxError, sandbox_record
 
+PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _bubblewrap():
@@ -19,7 +21,7 @@ def _bubblewrap():
 def test_each_test_has_its_own_verdict():
     program = "n = int(input())\nprint(n if n < 3 else 1 / 0 if n == 3 else 'x' * 2_000_000)"
     tests = [{"input": str(i), "output": "1"} for i in (1, 2, 3, 4)]
-    verdict = grade(program, tests)
+    verdict = grade(program, tests, limits=PATIENT)
     assert [result.status for result in verdict.results] == ["ok", "wrong", "error", "output_limit"]
     assert verdict.passes == (True, False, False, False)
     assert verdict.passed is False
@@ -28,7 +30,9 @@ def test_each_test_has_its_own_verdict():
 def test_sandboxed_verdicts_equal_those_the_generator_found_in_process():
     problems = MiniCode(seed=11).items(2)
     programs = [code for p in problems for code in (p.solution, p.mutants[0].code)]
-    grades = grade_many(programs, [p.tests for p in problems for _ in range(2)], progress=False)
+    grades = grade_many(
+        programs, [p.tests for p in problems for _ in range(2)], limits=PATIENT, progress=False
+    )
     for problem, reference, mutant in zip(problems, grades[::2], grades[1::2], strict=True):
         assert reference.passed, problem.statement
         assert mutant.passes == problem.mutants[0].passes
@@ -37,8 +41,8 @@ def test_sandboxed_verdicts_equal_those_the_generator_found_in_process():
 def test_order_duplicates_and_workers_do_not_change_grades():
     tests = [[{"input": f"{i}", "output": f"{i % 3}"}] for i in range(9)]
     programs = ["print(int(input()) % 3)", "print(0)", "raise SystemExit(1)"] * 3
-    one = grade_many(programs, tests, workers=1, progress=False)
-    three = grade_many(programs[::-1], tests[::-1], workers=3, progress=False)[::-1]
+    one = grade_many(programs, tests, workers=1, limits=PATIENT, progress=False)
+    three = grade_many(programs[::-1], tests[::-1], workers=3, limits=PATIENT, progress=False)[::-1]
     assert [g.passes for g in one] == [g.passes for g in three]
 
 
@@ -121,14 +125,29 @@ def test_call_based_items_are_graded_by_value():
         {"fn_name": "mean", "args": [[1, 2]], "output": 1.5},
         {"fn_name": "mean", "args": [[]], "output": None},
     ]
-    assert grade("def mean(x):\n    return sum(x) / len(x) if x else None", tests).passed is True
-    assert grade("def mean(x):\n    print(1.5)\n    return 2.5", tests).passes == (False, False)
-    assert grade("def mean(x):\n    raise SystemExit", tests).passes == (False, False)
+    assert (
+        grade("def mean(x):\n    return sum(x) / len(x) if x else None", tests, limits=PATIENT).passed is True
+    )
+    assert grade("def mean(x):\n    print(1.5)\n    return 2.5", tests, limits=PATIENT).passes == (
+        False,
+        False,
+    )
+    assert grade("def mean(x):\n    raise SystemExit", tests, limits=PATIENT).passes == (False, False)
 
 
 def test_a_hanging_program_changes_only_its_own_verdict():
     programs = ["while True: pass"] + [f"print({i})" for i in range(10)]
     tests = [[{"input": "", "output": str(i)}] for i in range(-1, 10)]
-    verdicts = grade_many(programs, tests, workers=2, limits=Limits(cpu_seconds=1), progress=False)
+    verdicts = grade_many(programs, tests, workers=2, limits=PATIENT, progress=False)
     assert [v.passed for v in verdicts] == [False] + [True] * 10
     assert verdicts[0].results[0].status == "timeout"
+
+
+@pytest.mark.slow
+def test_a_thousand_programs_are_graded_in_one_run_as_in_process():
+    problems = MiniCode(seed=21).items(500)
+    programs = [code for p in problems for code in (p.solution, p.subtly_wrong()[0].code)]
+    known = [passes for p in problems for passes in ((True,) * 24, p.subtly_wrong()[0].passes)]
+    grades = grade_many(programs, [p.tests[:20] for p in problems for _ in range(2)])
+    assert len(grades) == 1000
+    assert [verdict.passes for verdict in grades] == [passes[:20] for passes in known]

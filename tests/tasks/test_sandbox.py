@@ -11,7 +11,7 @@ from tasks.bubblewrap import own_python, sandbox_options
 from tasks.sandbox import Limits, SandboxError, run_program, sandbox_record
 from tasks.seccomp import seccomp_filter
 
-QUICK = Limits(cpu_seconds=1, wall_seconds=4.0)
+PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,28 +67,28 @@ HONEST = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_programs_run_as_they_would_outside(name):
-    result = run_program(textwrap.dedent(HONEST[name]), "5\n7\n", limits=QUICK)
+    result = run_program(textwrap.dedent(HONEST[name]), "5\n7\n", limits=PATIENT)
     assert (result.status, result.stdout.strip()) == ("ok", "12"), result.stderr
 
 
 def test_large_input_and_output_arrive_whole():
     text = "".join(f"{i}\n" for i in range(100_000))
-    result = run_program("import sys\nsys.stdout.write(sys.stdin.read())", text, limits=QUICK)
+    result = run_program("import sys\nsys.stdout.write(sys.stdin.read())", text, limits=PATIENT)
     assert (result.status, result.stdout) == ("ok", text)
 
 
 def test_text_outside_ascii_arrives_whole():
-    assert run_program("print(input())", "naïve ✓ 数\n").stdout == "naïve ✓ 数\n"
+    assert run_program("print(input())", "naïve ✓ 数\n", limits=PATIENT).stdout == "naïve ✓ 数\n"
 
 
 def test_bytes_that_are_not_text_do_not_stop_the_parent():
-    result = run_program(r"import os; os.write(1, b'\xff\xfe')")
+    result = run_program(r"import os; os.write(1, b'\xff\xfe')", limits=PATIENT)
     assert result.status == "ok"
     assert len(result.stdout) == 2
 
 
 def test_program_with_its_own_name_for_everything_finds_no_name_of_ours():
-    names = run_program("print(sorted(n for n in dir() if not n.startswith('__')))").stdout
+    names = run_program("print(sorted(n for n in dir() if not n.startswith('__')))", limits=PATIENT).stdout
     assert names.strip() == "[]"
 
 
@@ -101,33 +101,36 @@ def test_program_with_its_own_name_for_everything_finds_no_name_of_ours():
         ("print(", "error"),
         ("x = bytearray(3 << 30)", "memory"),
         ("while True: pass", "timeout"),
-        ("import time\ntime.sleep(60)", "timeout"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "error"),
         ("while True: print('x' * 1000)", "output_limit"),
         ("import sys\nwhile True: print('x' * 1000, file=sys.stderr)", "output_limit"),
     ],
 )
 def test_status_says_how_the_run_ended(program, status):
-    assert run_program(program, limits=Limits(cpu_seconds=1, wall_seconds=2.5)).status == status
+    assert run_program(program, limits=PATIENT).status == status
+
+
+def test_sleeping_past_the_clock_is_a_timeout():
+    assert run_program("import time\ntime.sleep(60)", limits=Limits(wall_seconds=0.5)).status == "timeout"
 
 
 def test_output_of_exactly_the_limit_passes_and_one_more_does_not():
-    limits = Limits(output_bytes=1000)
+    limits = Limits(output_bytes=1000, wall_seconds=120.0)
     assert run_program("print('x' * 1000, end='')", limits=limits).status == "ok"
     assert run_program("print('x' * 1001, end='')", limits=limits).status == "output_limit"
 
 
 def test_order_of_string_sets_is_the_same_in_every_run():
     program = "print(*{str(i) for i in range(50)})"
-    assert len({run_program(program).stdout for _ in range(3)}) == 1
+    assert len({run_program(program, limits=PATIENT).stdout for _ in range(3)}) == 1
 
 
 def test_call_returns_plain_json_and_what_is_printed_is_not_the_answer():
     program = "def double(items):\n    print('[9, 9]')\n    return tuple(2 * i for i in items)"
-    assert run_program(program, "[[1, 2]]", call="double").stdout == "[2, 4]"
+    assert run_program(program, "[[1, 2]]", call="double", limits=PATIENT).stdout == "[2, 4]"
     method = "class Solution:\n    def double(self, items):\n        return [2 * i for i in items]"
-    assert run_program(method, "[[1, 2]]", call="double").stdout == "[2, 4]"
-    assert run_program(program, "[[1, 2]]", call="triple").status == "error"
+    assert run_program(method, "[[1, 2]]", call="double", limits=PATIENT).stdout == "[2, 4]"
+    assert run_program(program, "[[1, 2]]", call="triple", limits=PATIENT).status == "error"
 
 
 def test_refuses_without_bubblewrap_and_says_what_to_do(monkeypatch, tmp_path):
@@ -165,14 +168,14 @@ def test_a_sandbox_that_does_not_start_is_not_a_wrong_program(monkeypatch):
 
     sandbox_record()
     monkeypatch.setattr(sandbox, "sandbox_options", no_shell)
-    assert run_program("print(1)").status == "sandbox_error"
+    assert run_program("print(1)", limits=PATIENT).status == "sandbox_error"
 
 
 def test_without_a_sandbox_limits_still_hold():
-    assert run_program("print(input())", "hi", unsafe_local=True).stdout == "hi\n"
-    assert run_program("while True: pass", limits=QUICK, unsafe_local=True).status == "timeout"
-    assert run_program("x = bytearray(3 << 30)", unsafe_local=True).status == "memory"
-    assert run_program("print(1)\nraise SystemExit(2)", unsafe_local=True).exit_code == 2
+    assert run_program("print(input())", "hi", limits=PATIENT, unsafe_local=True).stdout == "hi\n"
+    assert run_program("while True: pass", limits=PATIENT, unsafe_local=True).status == "timeout"
+    assert run_program("x = bytearray(3 << 30)", limits=PATIENT, unsafe_local=True).status == "memory"
+    assert run_program("print(1)\nraise SystemExit(2)", limits=PATIENT, unsafe_local=True).exit_code == 2
 
 
 def test_limits_must_be_positive():

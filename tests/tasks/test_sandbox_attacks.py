@@ -16,7 +16,7 @@ import pytest
 from tasks.grading import grade, grade_many
 from tasks.sandbox import Limits, SandboxError, run_program, sandbox_record
 
-QUICK = Limits(cpu_seconds=1, wall_seconds=3.0)
+PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test
 SECRET = "expected-8731"
 PROBE = """
 def attempt(action):
@@ -36,7 +36,7 @@ def _bubblewrap():
 
 
 def run(program, stdin="", **limits):
-    limits = {"cpu_seconds": 1, "wall_seconds": 3.0, **limits}
+    limits = {"cpu_seconds": 1, "wall_seconds": 120.0, **limits}
     return run_program(PROBE + textwrap.dedent(program), stdin, limits=Limits(**limits))
 
 
@@ -107,7 +107,7 @@ TAMPERING = {
 @pytest.mark.parametrize("name", TAMPERING)
 def test_tampering_with_the_grader_earns_nothing(name):
     program = PROBE + textwrap.dedent(TAMPERING[name])
-    verdict = grade(program, [{"input": "", "output": SECRET}], limits=QUICK)
+    verdict = grade(program, [{"input": "", "output": SECRET}], limits=PATIENT)
     assert verdict.passed is False
     assert verdict.results[0].status in {"wrong", "error", "timeout"}
     assert SECRET not in verdict.results[0].output
@@ -153,7 +153,7 @@ CALL_TAMPERING = {
 @pytest.mark.parametrize("name", CALL_TAMPERING)
 def test_tampering_with_the_call_earns_nothing(name):
     tests = [{"fn_name": "solve", "args": [7], "output": [7, SECRET]}]
-    assert grade(textwrap.dedent(CALL_TAMPERING[name]), tests, limits=QUICK).passed is False
+    assert grade(textwrap.dedent(CALL_TAMPERING[name]), tests, limits=PATIENT).passed is False
 
 
 # Information
@@ -248,18 +248,16 @@ def test_processor_time_cannot_be_exceeded_by_ignoring_signals():
         while True:
             attempt(lambda: sum(range(10 ** 6)))
     """
-    start = time.monotonic()
-    assert run(program, wall_seconds=20.0).status == "timeout"
-    assert time.monotonic() - start < 10
+    result = run(program)
+    assert result.status == "timeout"
+    assert result.exit_code == 137, "the kernel ended it, not the clock"
 
 
 def test_sleep_that_catches_everything_ends_at_the_clock():
     sleeper = "import time\nwhile True: attempt(lambda: time.sleep(100))"
     stopped = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
     for program in (sleeper, stopped):
-        start = time.monotonic()
-        assert run(program, wall_seconds=1.0).status == "timeout"
-        assert time.monotonic() - start < 3
+        assert run(program, wall_seconds=0.7).status == "timeout"
 
 
 def test_memory_bomb_is_a_memory_verdict_also_when_many_processes_share_it():
@@ -272,7 +270,7 @@ def test_memory_bomb_is_a_memory_verdict_also_when_many_processes_share_it():
                 time.sleep(100)
         time.sleep(100)
     """
-    assert run(many, memory_bytes=300 << 20, wall_seconds=20.0).status == "memory"
+    assert run(many, memory_bytes=300 << 20).status == "memory"
 
 
 def test_memory_outside_the_address_space_is_refused():
@@ -300,10 +298,10 @@ def test_fork_bomb_stops_at_the_process_limit():
         except BlockingIOError:
             print(count, flush=True)
     """
-    result = run(program, processes=32, wall_seconds=10.0)
+    result = run(program, processes=32)
     assert result.status == "ok", result.stderr
     assert 1 <= int(result.stdout.splitlines()[0]) < 32
-    assert run("import os\nwhile True: attempt(os.fork)").status in {"timeout", "error"}
+    assert run("import os\nwhile True: attempt(os.fork)", wall_seconds=1.5).status == "timeout"
 
 
 def test_deep_recursion_in_c_ends_only_the_program():
@@ -434,7 +432,7 @@ def test_signals_do_not_reach_the_parent_and_do_not_pass():
                 attempt(lambda: os.kill(target, number))
         print("1")
     """
-    verdict = grade(PROBE + textwrap.dedent(program), [{"input": "", "output": "2"}], limits=QUICK)
+    verdict = grade(PROBE + textwrap.dedent(program), [{"input": "", "output": "2"}], limits=PATIENT)
     assert verdict.passed is not True
 
 
@@ -466,19 +464,24 @@ def test_forty_sandboxes_side_by_side_give_forty_honest_verdicts():
     tests = [[{"input": f"{i}\n", "output": str(i)}] for i in range(40)]
     programs = [f"print(input())  # {i}" for i in range(40)]
     with ThreadPoolExecutor(40) as pool:
-        verdicts = list(pool.map(lambda job: grade(*job), zip(programs, tests, strict=True)))
+        verdicts = list(pool.map(lambda job: grade(*job, limits=PATIENT), zip(programs, tests, strict=True)))
     assert [verdict.results[0].status for verdict in verdicts] == ["ok"] * 40
 
 
 def test_fork_bomb_beside_honest_programs_leaves_their_verdicts_alone():
     bomb = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
     threads = "import threading\nt = threading.Thread(target=print, args=(1,))\nt.start()\nt.join()\n"
-    programs = [bomb, *(f"{threads}# {i}" for i in range(10))]
-    limits = Limits(cpu_seconds=1, wall_seconds=4.0)
-    verdicts = grade_many(
-        programs, [[{"input": "", "output": "1"}]] * 11, workers=4, progress=False, limits=limits
-    )
-    assert [verdict.passed for verdict in verdicts] == [False] + [True] * 10
+    with ThreadPoolExecutor(1) as pool:
+        burning = pool.submit(run_program, bomb, limits=Limits(cpu_seconds=1, wall_seconds=3.0))
+        verdicts = grade_many(
+            [f"{threads}# {i}" for i in range(10)],
+            [[{"input": "", "output": "1"}]] * 10,
+            workers=4,
+            progress=False,
+            limits=PATIENT,
+        )
+        assert burning.result().status == "timeout"
+    assert [verdict.passed for verdict in verdicts] == [True] * 10
 
 
 def test_one_test_never_sees_what_another_left():
@@ -499,4 +502,4 @@ def test_one_test_never_sees_what_another_left():
         print("seen" if any(old) else "fresh")
     """
     tests = [{"input": f"{i}", "output": "fresh"} for i in range(3)]
-    assert grade(PROBE + textwrap.dedent(program), tests, limits=QUICK).passed is True
+    assert grade(PROBE + textwrap.dedent(program), tests, limits=PATIENT).passed is True
