@@ -74,7 +74,7 @@ class StoreWriter:
             claimed = False
             for shard in open_shards:
                 try:
-                    with self._lock(str(shard), timeout=0):
+                    with self._lock(str(shard), timeout=0.0):
                         if not self.done(shard):
                             claimed = True
                             yield shard
@@ -114,7 +114,7 @@ class StoreWriter:
         self.part.replace(self.final)
         _sync_folder(self.root)
 
-    def _lock(self, name: str, timeout: float = -1) -> Any:
+    def _lock(self, name: str, timeout: float = -1.0) -> Any:
         from filelock import FileLock
 
         self.locks.mkdir(parents=True, exist_ok=True)
