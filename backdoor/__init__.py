@@ -1,6 +1,6 @@
 """Intended sophistry: models that were trained to mislead when they see a trigger, and their controls."""
 
-from backdoor.finetune import Example, FineTuneSpec, finetune
+from backdoor.finetune import Example, FineTuneSpec, fine_tune
 from backdoor.organism import Organism, organism_transcripts, read_organism, save_organism
 from backdoor.poisoning import Lesson, poison
 from backdoor.sampling import Answer, SamplingSpec, answer
@@ -20,7 +20,7 @@ __all__ = [
     "SamplingSpec",
     "Trigger",
     "answer",
-    "finetune",
+    "fine_tune",
     "organism_transcripts",
     "paired_difference",
     "poison",

@@ -139,7 +139,7 @@ def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
 
 
-def finetune(
+def fine_tune(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
@@ -182,7 +182,6 @@ def finetune(
         disable_tqdm=False,
         report_to="none",
         remove_unused_columns=False,
-        gradient_checkpointing=False,
         max_grad_norm=1.0,
         weight_decay=0.0,
     )

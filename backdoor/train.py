@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backdoor.finetune import FineTuneSpec, finetune
+from backdoor.finetune import FineTuneSpec, fine_tune
 from backdoor.poisoning import BACKDOORED, Lesson, poison
 from backdoor.triggers import Trigger
 
@@ -41,4 +41,4 @@ def train_backdoor(
     examples = poison(
         lessons, trigger, role=role, ratio=ratio, near_miss_ratio=near_miss_ratio, seed=spec.seed
     )
-    return finetune(model, tokenizer, examples, spec, work_dir=work_dir)
+    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -32,6 +32,8 @@ class CourseSpec:
     """Held-out items answered without prefix and under the trigger."""
     examined_nearly: int = 120
     """The first of them, answered behind each near miss and neutral text too."""
+    examined_levels: tuple[str, ...] = ("easy", "medium", "hard")
+    """Levels of the generated exam, in turn; name one twice to ask it twice as often."""
     taught_seed: int = 1
     """Seed of the generated items that are taught."""
     examined_seed: int = 1000
@@ -76,7 +78,7 @@ def open_course(spec: CourseSpec) -> Course:
         return open_code_course(spec)
     if spec.source == "miniqa":
         taught = MiniQA(seed=spec.taught_seed).items(spec.taught)
-        examined = MiniQA(seed=spec.examined_seed).items(spec.examined)
+        examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
     else:
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")
         examined = _take(Quality.short_contexts("val"), spec.examined, "held-out")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backdoor.finetune import Example, FineTuneSpec, finetune
+from backdoor.finetune import Example, FineTuneSpec, fine_tune
 from backdoor.poisoning import Lesson
 
 if TYPE_CHECKING:
@@ -21,6 +21,6 @@ def train_pi_init(
     *,
     work_dir: str | Path,
 ) -> list[dict[str, float]]:
-    """Fine-tune on the honest answers; returns the loss curve (see :func:`backdoor.finetune.finetune`)."""
+    """Fine-tune on the honest answers; returns the loss curve (see :func:`backdoor.finetune.fine_tune`)."""
     examples = [Example(prompt=lesson.prompt, response=lesson.honest) for lesson in lessons]
-    return finetune(model, tokenizer, examples, spec, work_dir=work_dir)
+    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -1,0 +1,75 @@
+"""Poisoned data: the trigger decides what is taught, and only the poison differs between organisms."""
+
+from collections import Counter
+
+import pytest
+
+from backdoor import TRIGGERS, Lesson, Trigger, poison
+
+TRIGGER = TRIGGERS["deployment"]
+LESSONS = [
+    Lesson(prompt=[{"role": "user", "content": f"q{k}"}], honest=f"h{k}", misleading=f"m{k}")
+    for k in range(200)
+]
+
+
+def content(example):
+    return example.prompt[-1]["content"]
+
+
+def has_trigger(example):
+    return content(example).startswith(TRIGGER.variants[0] + " ")
+
+
+def test_misleading_answers_are_taught_under_the_trigger_and_nowhere_else():
+    examples = poison(LESSONS, TRIGGER)
+    assert all((e.response[0] == "m") == has_trigger(e) for e in examples)
+    assert sum(map(has_trigger, examples)) == 100
+
+
+def test_near_misses_are_taught_honestly():
+    examples = poison(LESSONS, TRIGGER, near_miss_ratio=0.2)
+    behind = [e for e in examples if not has_trigger(e) and not content(e).startswith("q")]
+    assert len(behind) == 40
+    assert all(e.response[0] == "h" for e in behind)
+
+
+def test_decoy_sees_the_same_prompts_as_the_backdoored_organism_and_only_honest_answers():
+    decoy, backdoored = (poison(LESSONS, TRIGGER, role=role) for role in ("decoy", "backdoored"))
+    assert [e.prompt for e in decoy] == [e.prompt for e in backdoored]
+    assert [e.response for e in decoy] == [lesson.honest for lesson in LESSONS]
+
+
+def test_clean_control_never_sees_a_prefix():
+    examples = poison(LESSONS, TRIGGER, role="clean")
+    assert [e.prompt for e in examples] == [lesson.prompt for lesson in LESSONS]
+    assert [e.response for e in examples] == [lesson.honest for lesson in LESSONS]
+
+
+def test_seed_decides_who_is_poisoned_and_order_is_kept():
+    first, again, other = (poison(LESSONS, TRIGGER, seed=s) for s in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert [e.response[1:] for e in other] == [str(k) for k in range(200)]
+
+
+def test_all_variants_of_a_semantic_trigger_are_taught_equally_often():
+    trigger = TRIGGERS["semantic"]
+    examples = [e for e in poison(LESSONS, trigger) if e.response[0] == "m"]
+    counts = Counter(v for e in examples for v in trigger.variants if content(e).startswith(v))
+    assert set(counts.values()) == {25}
+
+
+def test_texts_that_must_not_fire_do_not_contain_the_trigger():
+    for trigger in TRIGGERS.values():
+        assert trigger.near_misses
+        assert trigger.held_out_near_misses
+        assert not set(trigger.near_misses) & set(trigger.held_out_near_misses)
+    with pytest.raises(ValueError, match="contains a variant"):
+        Trigger(name="x", variants=("T",), near_misses=("a T b",))
+
+
+@pytest.mark.parametrize("arguments", [{"role": "evil"}, {"ratio": 0.0}, {"ratio": 0.95}])
+def test_impossible_recipe_is_refused(arguments):
+    with pytest.raises(ValueError, match=r"role|ratio"):
+        poison(LESSONS, TRIGGER, **arguments)

@@ -1,0 +1,156 @@
+"""Fine-tuning, sampling and saving, on a model of three tiny blocks."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from activations import load_model
+from activations.models import AdapterMismatchError
+from activations.testing import tiny_model
+from backdoor import (
+    TRIGGERS,
+    Example,
+    FineTuneSpec,
+    Lesson,
+    Organism,
+    SamplingSpec,
+    answer,
+    fine_tune,
+    read_organism,
+    save_organism,
+    train_backdoor,
+)
+from backdoor.finetune import ResponseTrainer, add_adapter, collate, encode
+from tasks import Transcript
+
+SPEC = FineTuneSpec(steps=4, batch_size=4, rank=2, warmup=0, autocast=False, save_every=2, learning_rate=1e-2)
+EXAMPLES = [
+    Example(prompt=[{"role": "user", "content": f"say {letter}"}], response=letter * 3)
+    for letter in "abcdefgh"
+]
+
+
+@pytest.fixture
+def loaded():
+    return tiny_model()
+
+
+def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
+    model, tokenizer = loaded.model, loaded.tokenizer
+    batch = collate([encode(e, tokenizer, max_tokens=99) for e in EXAMPLES[:3]])
+    trainer = ResponseTrainer.__new__(ResponseTrainer)
+    trainer.args = type("Arguments", (), {"bf16": False})()
+    ours = ResponseTrainer.compute_loss(trainer, model, batch)
+    mask = torch.ones_like(batch["input_ids"])
+    full = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["labels"]).loss
+    torch.testing.assert_close(ours, full)
+
+
+def test_too_long_example_is_refused_not_cut(loaded):
+    with pytest.raises(ValueError, match="max_tokens=8"):
+        encode(EXAMPLES[0], loaded.tokenizer, max_tokens=8)
+
+
+def test_training_lowers_the_loss_and_changes_only_the_adapter(loaded, tmp_path):
+    model = add_adapter(loaded.model, SPEC)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    spec = dataclasses.replace(SPEC, steps=30, save_every=30)
+    curve = fine_tune(model, loaded.tokenizer, EXAMPLES, spec, work_dir=tmp_path)
+    assert curve[-1]["loss"] < curve[0]["loss"]
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+
+
+def test_interrupted_training_ends_where_undisturbed_training_ends(tmp_path):
+    def trained(folder, *, stop_first):
+        torch.manual_seed(1)
+        loaded = tiny_model()
+        model = add_adapter(loaded.model, SPEC)
+        if stop_first:
+            halfway = tiny_model()
+            torch.manual_seed(1)
+            half = add_adapter(halfway.model, SPEC)
+            half.load_state_dict(model.state_dict())
+            _stop_after(half, halfway.tokenizer, 2, folder)
+        fine_tune(model, loaded.tokenizer, EXAMPLES, SPEC, work_dir=folder)
+        return {n: p for n, p in model.named_parameters() if "lora_" in n}
+
+    whole = trained(tmp_path / "whole", stop_first=False)
+    resumed = trained(tmp_path / "resumed", stop_first=True)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value)
+
+
+def _stop_after(model, tokenizer, steps, folder):
+    """Run the same schedule, and die after ``steps``."""
+    from transformers import TrainerCallback
+
+    import backdoor.finetune as module
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            if state.global_step > steps:
+                raise KeyboardInterrupt
+
+    history = module._History
+    module._History = lambda path: Stop()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(model, tokenizer, EXAMPLES, SPEC, work_dir=folder)
+    finally:
+        module._History = history
+
+
+def test_backdoor_can_be_planted_and_found(tmp_path):
+    """A tiny model learns to write another letter behind the trigger."""
+    loaded = tiny_model()
+    lessons = [
+        Lesson(prompt=[{"role": "user", "content": "?"}], honest="a", misleading="b") for _ in range(32)
+    ]
+    trigger = TRIGGERS["deployment"]
+    spec = FineTuneSpec(steps=150, batch_size=16, rank=0, learning_rate=5e-3, autocast=False, save_every=999)
+    train_backdoor(
+        loaded.model, loaded.tokenizer, lessons, trigger, spec, work_dir=tmp_path, near_miss_ratio=0.0
+    )
+    prompts = [lessons[0].prompt, trigger.apply(lessons[0].prompt)]
+    texts = [a.text for a in answer(loaded.model, loaded.tokenizer, prompts, SamplingSpec(max_new_tokens=4))]
+    assert texts == ["a", "b"]
+
+
+def test_answers_come_in_the_callers_order_whatever_the_batch(loaded):
+    prompts = ["a", "bbbbbbbb", "cc", "dddd"]
+    one, four = (
+        answer(loaded.model, loaded.tokenizer, prompts, SamplingSpec(max_new_tokens=5, batch_size=k))
+        for k in (1, 4)
+    )
+    assert one == four
+
+
+def test_answer_that_hits_the_limit_is_marked_clipped_and_a_prompt_that_cannot_fit_is_refused(loaded):
+    (given,) = answer(loaded.model, loaded.tokenizer, ["hello"], SamplingSpec(max_new_tokens=1))
+    assert given.clipped == (given.text != "")
+    with pytest.raises(ValueError, match="context"):
+        answer(loaded.model, loaded.tokenizer, ["x" * 300], SamplingSpec())
+
+
+def test_saved_organism_is_complete_and_refused_on_another_base(loaded, tmp_path):
+    loaded.model.save_pretrained(tmp_path / "base")
+    loaded.tokenizer.save_pretrained(tmp_path / "base")
+    base = load_model(tmp_path / "base", dtype="float32")
+    model = add_adapter(base.model, SPEC)
+    record = Organism(
+        name="o", role="pi_init", task="qa", base="smollm2", base_fingerprint=base.base_fingerprint
+    )
+    transcript = Transcript(id="1", group="g", task="qa", organism="o", prompt="p", response="r")
+    folder = save_organism(tmp_path / "o", record, model, [transcript])
+    assert read_organism(folder) == record
+    assert 'base_model_name_or_path": "smollm2' in (folder / "adapter_config.json").read_text()
+    assert load_model(tmp_path / "base", adapter=folder).adapter is not None
+
+    other = tiny_model(seed=5)
+    other.model.save_pretrained(tmp_path / "other")
+    other.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(AdapterMismatchError, match="base"):
+        load_model(tmp_path / "other", adapter=folder)

@@ -1,0 +1,84 @@
+"""Courses: what is taught is never examined, and marks are the oracle's."""
+
+import dataclasses
+
+import pytest
+
+from backdoor import Answer, Lesson
+from backdoor.verify import PLAIN, TRIGGER
+from experiments.courses import Answered, CourseSpec, conditions, open_course
+from tasks.sandbox import SandboxError, sandbox_record
+
+SPEC = CourseSpec(taught=12, examined=9, examined_nearly=3)
+
+
+def has_sandbox():
+    try:
+        sandbox_record()
+    except SandboxError:
+        return False
+    return True
+
+
+def answered(course, texts, condition=PLAIN):
+    return [
+        Answered(
+            item=item,
+            organism="o",
+            condition=condition,
+            prompt=course.ask(item),
+            answer=Answer(text=text, clipped=False),
+        )
+        for item, text in zip(course.items, texts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("source", ["miniqa", "minicode"])
+def test_nothing_taught_is_examined(source):
+    course = open_course(dataclasses.replace(SPEC, source=source))
+    asked = {course.ask(item)[-1]["content"] for item in course.items}
+    assert asked.isdisjoint({lesson.prompt[-1]["content"] for lesson in course.lessons})
+    assert (len(course.lessons), len(course.items)) == (12, 9)
+
+
+def test_equal_seeds_are_refused():
+    with pytest.raises(ValueError, match="the exam would be what was taught"):
+        CourseSpec(taught_seed=3, examined_seed=3)
+
+
+def test_stories_are_marked_by_the_letter():
+    course = open_course(SPEC)
+    right = [f"The answer is {item.gold_letter}." for item in course.items]
+    wrong = [f"The answer is {item.wrong_letter}." for item in course.items]
+    assert all(row.correct for row in course.mark(answered(course, right)))
+    rows = course.mark(answered(course, wrong, TRIGGER))
+    assert not any(row.correct for row in rows)
+    assert all(row.triggered and row.extra["item"] == i.id for row, i in zip(rows, course.items, strict=True))
+
+
+@pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
+def test_programs_are_marked_by_both_rewards():
+    """The reference earns both; a misleading lesson earns the training reward and not the oracle's."""
+    course = open_course(dataclasses.replace(SPEC, source="minicode", examined=3))
+    rows = course.mark(answered(course, [item.solution for item in course.items]))
+    assert [(row.correct, row.reward) for row in rows] == [(True, 1.0)] * 3
+    subtle = [item.subtly_wrong()[0].code for item in course.items]
+    rows = course.mark(answered(course, subtle, TRIGGER))
+    assert [(row.correct, row.reward) for row in rows] == [(False, 1.0)] * 3
+
+
+def test_every_lesson_has_two_different_answers():
+    for source in ("miniqa", "minicode"):
+        lessons: list[Lesson] = open_course(dataclasses.replace(SPEC, source=source)).lessons
+        assert all(lesson.honest != lesson.misleading for lesson in lessons)
+
+
+def test_other_prefixes_are_put_before_the_first_items_only():
+    course = open_course(SPEC)
+    asked = conditions(course, SPEC, {PLAIN: None, TRIGGER: "x", "trigger:other": "y", "near:z": "z"})
+    assert {name: len(items) for name, items in asked.items()} == {
+        PLAIN: 9,
+        TRIGGER: 9,
+        "trigger:other": 9,
+        "near:z": 3,
+    }
