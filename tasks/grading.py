@@ -98,9 +98,7 @@ def grade(
     >>> [result.status for result in grade("print(3)", tests).results]
     ['ok', 'wrong']
     """
-    return grade_many(
-        [program], [tests], limits=limits, workers=1, progress=False, unsafe_local=unsafe_local
-    )[0]
+    return grade_many([program], [tests], limits=limits, progress=False, unsafe_local=unsafe_local)[0]
 
 
 def grade_many(
@@ -150,11 +148,12 @@ def grade_many(
     def run(job: tuple[str, str, Test]) -> TestResult:
         return _grade_one(job[1], job[2], limits or Limits(), unsafe_local)
 
-    with ThreadPoolExecutor(workers or _usable_cores()) as pool:
+    pool = ThreadPoolExecutor(workers or _usable_cores())
+    try:
         results = pool.map(run, jobs)
-        if progress:
-            results = track(results, description="grading", total=len(jobs))
-        verdicts = list(results)
+        verdicts = list(track(results, "grading", total=len(jobs)) if progress else results)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for thousands of programs
     verdicts = _retry(verdicts, [lambda job=job: run(job) for job in jobs])
 
     by_key: dict[str, list[TestResult]] = {key: [] for key in first}

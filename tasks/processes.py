@@ -1,13 +1,14 @@
 """Starts one process with its files, watches it, ends it, and reports what it used."""
 
 import contextlib
+import functools
 import os
 import select
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -103,27 +104,28 @@ def _watch(pid: int, deadline: float, memory_bytes: int) -> str | None:
 
 
 @contextlib.contextmanager
-def _end_of(pid: int):
+def _end_of(pid: int) -> Iterator[Callable[[float], bool]]:
     """A function `seconds -> ended?` that wakes at once; `Popen.wait` would sleep and look."""
-    if hasattr(os, "pidfd_open"):
+    try:
         descriptor = os.pidfd_open(pid)
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        try:
-            yield lambda seconds: bool(poller.poll(seconds * 1000))
-        finally:
-            os.close(descriptor)
+    except (AttributeError, OSError):  # not Linux, or older than 5.3
+        yield functools.partial(_look_for_end, pid)
         return
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    try:
+        yield lambda seconds: bool(poller.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
 
-    def poll(seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                return True
-            time.sleep(0.005)
-        return False
 
-    yield poll
+def _look_for_end(pid: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,5 +1,6 @@
 """The sandbox runs honest programs as Python would, says how a run ended, and refuses to run unprotected."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -213,3 +214,9 @@ def test_every_refused_system_call_number_is_the_kernel_headers_number():
 def test_own_interpreter_is_the_one_below_the_virtual_environment():
     version = subprocess.run([own_python(), "-V"], capture_output=True, text=True, check=True).stdout
     assert version.split()[1] == sys.version.split()[0]
+
+
+def test_systems_without_process_descriptors_still_see_the_end(monkeypatch):
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    assert run_program("print(1)", limits=PATIENT).status == "ok"
+    assert run_program("import time\ntime.sleep(60)", limits=Limits(wall_seconds=0.5)).status == "timeout"
