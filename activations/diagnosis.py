@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from activations.anatomy import Anatomy, examine
+from activations.anatomy import examine
 from activations.integrity import Gate, Report
 from activations.models import LoadedModel
-from activations.sites import SITES, SiteError
+from activations.sites import SITES, has_site
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -33,7 +33,7 @@ def diagnose(model: LoadedModel, *, show: bool = True) -> Report:
     """
     anatomy = examine(model)
     layers = tuple(range(anatomy.n_layers))
-    sites = [site for site in SITES if _exists(anatomy, site)]
+    sites = [site for site in SITES if has_site(anatomy.trunk, site)]
     ids = [np.asarray(model.tokenizer(text).input_ids, dtype=np.int32) for text in TEXTS]
     sample = [(text[:24], row) for text, row in zip(TEXTS, ids, strict=True)]
     gate = Gate(model, sites, layers, masked=anatomy.padding == "right, mask")
@@ -45,21 +45,13 @@ def diagnose(model: LoadedModel, *, show: bool = True) -> Report:
     return report
 
 
-def _exists(anatomy: Anatomy, site: str) -> bool:
-    try:
-        anatomy.check_sites((site,), (0,))
-    except SiteError:
-        return False
-    return True
-
-
 def _print(model: LoadedModel, attention: str, sites: list[str], report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{model.ref}: {model.dtype} on {model.device}, {attention} attention")
     for name in ("check", "worst difference", "limit", "where", "row", ""):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name == "check")
     for check in report.checks:
         verdict = "ok" if check.passed else "FAILED"
         table.add_row(

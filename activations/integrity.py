@@ -23,7 +23,7 @@ from activations.batching import Batch, collate
 from activations.capture import Reader, hooked
 from activations.models import LoadedModel
 from activations.prefixes import PrefixGroup, plant, read_forest
-from activations.sites import Trunk, as_trunk, find_points, find_trunk, site_layers
+from activations.sites import Trunk, as_trunk, find_points, find_trunk, has_site, site_layers
 from activations.tokens import EncodedRow
 
 log = logging.getLogger(__name__)
@@ -201,9 +201,9 @@ class Gate:
     def _one_pass(self, sample: Sequence[tuple[str, Ids]]) -> list[Check]:
         """Hooks against `output_hidden_states` of the same pass, and whether the sites add up."""
         batch = _whole_rows([ids for _, ids in sample]).to(self._reader().device)
-        inside = {"resid_mid", "attn_out", "mlp_out"} & set(self.sites)
-        parts = ("attn_out", "mlp_out") if self.trunk.parallel else ("attn_out", "resid_mid", "mlp_out")
-        points = find_points(self.trunk, ("resid_pre", "resid_post", *(parts if inside else ())), self.layers)
+        inside = {"resid_mid", "attn_out", "mlp_out"}
+        parts = [site for site in inside if has_site(self.trunk, site)] if inside & set(self.sites) else []
+        points = find_points(self.trunk, ("resid_pre", "resid_post", *sorted(parts)), self.layers)
         seen: dict[tuple[str, int], Tensor] = {}
 
         def receive(index: int, hidden: Tensor) -> None:
@@ -219,7 +219,7 @@ class Gate:
         inner = [i for i in self.layers if i + 1 < self.trunk.n_layers]
         reported |= {("resid_post", i): _tokens(states[i + 1], batch) for i in inner}
         checks = [self._equal("hook == hidden_states", seen, reported, sample)]
-        if inside:
+        if {"attn_out", "mlp_out"} <= set(parts):
             checks.append(self._equal("sites add up", seen, _sums(seen, self.layers), sample))
         return checks
 

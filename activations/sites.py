@@ -146,6 +146,15 @@ def find_points(trunk: Trunk, sites: tuple[str, ...], layers: tuple[int, ...]) -
     return [_find_point(trunk, site, layer) for site in sites for layer in site_layers(site, layers)]
 
 
+def has_site(trunk: Trunk, site: str) -> bool:
+    """Whether this architecture has the site."""
+    try:
+        find_points(trunk, (site,), (0,))
+    except SiteError:
+        return False
+    return True
+
+
 def _find_point(trunk: Trunk, site: str, layer: int) -> Point:
     block = trunk.blocks[layer]
     match site:

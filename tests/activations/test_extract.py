@@ -31,15 +31,24 @@ def expected(model, rows, tokens, layer):
 
 
 @pytest.mark.parametrize("tokens", POOLED)
-def test_extracted_equals_transformers_row_by_row(any_model, rows, tokens):
-    acts = extract(any_model, rows, tokens=tokens, progress=False)
+def test_extracted_equals_transformers_row_by_row(models, rows, tokens):
+    model = models("llama")
+    acts = extract(model, rows, tokens=tokens, progress=False)
     for layer in (0, 1):
         np.testing.assert_allclose(
-            acts.array(layer), expected(any_model, rows, tokens, layer), rtol=2e-4, atol=2e-5
+            acts.array(layer), expected(model, rows, tokens, layer), rtol=2e-4, atol=2e-5
         )
     assert acts.row_ids == [row["id"] for row in rows]
     assert acts.tensor().shape == (3, len(rows), 16)
     assert torch.equal(acts.tensor()[1], torch.from_numpy(acts.array(1)))
+
+
+def test_every_architecture_is_read_in_batches_as_alone(any_model, rows):
+    acts = extract(any_model, rows, tokens="response_last", progress=False)
+    for layer in (0, 1):
+        np.testing.assert_allclose(
+            acts.array(layer), expected(any_model, rows, "response_last", layer), rtol=2e-4, atol=2e-5
+        )
 
 
 def test_batch_plan_and_row_order_do_not_change_rows(models, rows):

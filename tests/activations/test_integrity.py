@@ -74,7 +74,8 @@ def test_the_sample_is_small_and_of_different_lengths():
     assert sum(lengths) <= 300
 
 
-def test_diagnose_prints_a_table_and_the_command_line_says_it_failed(capsys):
+def test_diagnose_prints_a_table_and_the_command_line_says_it_failed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     model = tiny_model()
     assert not diagnose(model).failed
     printed = capsys.readouterr().out

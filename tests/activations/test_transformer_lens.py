@@ -13,8 +13,13 @@ SHARED = ["embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"
 LENS = {"backend": "transformer_lens", "progress": False}
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2", "gemma2", "gpt_neox"])
-@pytest.mark.parametrize("tokens", ["response_mean", "response_last"])
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("llama", "response_last"),
+        *((n, "response_mean") for n in ["llama", "gpt2", "qwen2", "gemma2", "gpt_neox"]),
+    ],
+)
 def test_shared_sites_equal_the_default_backend(models, rows, name, tokens):
     model = models(name)
     sites = [s for s in SHARED if name not in ("gpt_neox", "gemma2") or s in ("resid_pre", "resid_post")]
