@@ -1,29 +1,31 @@
 """Kill an extraction with SIGKILL at random moments, resume it, and compare the store byte by byte.
 
-    python benchmarks/kill_extraction.py            # 30 runs, each killed until it gets through
+    python benchmarks/kill_extraction.py            # 30 runs, each killed several times until it gets through
     python benchmarks/kill_extraction.py --runs 5
 
 Prints one line per run and exits with 1 if any final store differs from an undisturbed one.
 """
 
 import argparse
+import multiprocessing
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from activations import extract, writer
+from activations.testing import tiny_model
+
 ROWS = 48
+MEAN_DELAY = 0.01  # seconds between reaching the chosen shard and the kill, on average
+writer.MAX_SHARD_ROWS = 2  # many shards, so that there is much to be killed in between
 
 
 def work(root: Path) -> Path:
-    """One extraction of many small shards (what a killed run has to survive)."""
-    from activations import extract, writer
-    from activations.testing import tiny_model
-
-    writer.MAX_SHARD_ROWS = 2
+    """One extraction into 24 shards."""
     rows = [
         {"id": str(i), "prompt": "p" * (i % 9 + 1), "response": f"r{i}" * (i % 7 + 1)} for i in range(ROWS)
     ]
@@ -37,29 +39,33 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def killed_run(root: Path, generator: random.Random) -> tuple[int, set[str]]:
-    """Start the extraction again and again, killing it at random moments; returns kills and states seen."""
-    kills, states = 0, set()
-    while True:
-        command = [sys.executable, __file__, "--work", str(root)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()  # imports are done: now it writes
-        # spread over the whole writing phase, and let every fifth attempt through
-        try:
-            child.wait(generator.uniform(0, 1.5) if kills % 5 < 4 else None)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            kills += 1
-            parts = list(root.glob("*.part"))
-            done = len(list(parts[0].glob("shard-*.safetensors"))) if parts else -1
-            states.add(f"{done} shards" if parts else "before the first or after the last")
-            continue
-        if child.returncode:
-            assert child.stderr is not None
-            raise RuntimeError(child.stderr.read().decode())
-        return kills, states
+def killed_run(root: Path, generator: random.Random) -> list[int]:
+    """Kill four attempts, each a random moment after a random number of finished shards; then finish.
+
+    Returns how many shards were finished at each kill (24 is the moment of closing the store).
+    """
+    context, kills = multiprocessing.get_context("fork"), []
+    for moment in sorted(generator.choices(range(ROWS // 2 + 1), k=4)):
+        child = context.Process(target=work, args=(root,))
+        child.start()
+        while child.is_alive() and finished(root) < moment:
+            time.sleep(0.001)
+        time.sleep(generator.expovariate(1 / MEAN_DELAY))
+        child.kill()
+        child.join()
+        if child.exitcode == -signal.SIGKILL:
+            kills.append(finished(root))
+    child = context.Process(target=work, args=(root,))
+    child.start()
+    child.join()
+    if child.exitcode:
+        raise RuntimeError(f"the extraction failed with exit code {child.exitcode}")
+    return kills
+
+
+def finished(root: Path) -> int:
+    """Shards that exist."""
+    return len(list(root.glob("*.part/shard-*.safetensors")))
 
 
 def main() -> int:
@@ -69,31 +75,20 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        import activations.extract  # noqa: F401
-
-        print("ready", flush=True)
-        work(options.work)
-        return 0
-    generator, wrong = random.Random(options.seed), 0
+    generator, wrong, kills = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = contents(work(Path(folder) / "undisturbed"))
         for run in range(options.runs):
-            root, started = Path(folder) / str(run), time.perf_counter()
-            kills, states = killed_run(root, generator)
+            root = Path(folder) / str(run)
+            moments = killed_run(root, generator)
             (store,) = [path for path in root.iterdir() if path.suffix not in (".locks", ".part")]
             same = contents(store) == undisturbed and not list(root.glob("*.part"))
-            wrong += not same
-            seconds = time.perf_counter() - started
+            wrong, kills = wrong + (not same), kills + len(moments)
             verdict = "identical" if same else "DIFFERENT"
-            print(
-                f"run {run:2d}: {kills} kills at {len(states)} states, {verdict} ({seconds:.0f} s)",
-                flush=True,
-            )
+            print(f"run {run:2d}: killed with {moments} shards finished: {verdict}", flush=True)
             shutil.rmtree(root)
-    print(f"{options.runs - wrong} of {options.runs} stores identical to the undisturbed one.")
+    print(f"{options.runs - wrong} of {options.runs} stores identical to the undisturbed one; {kills} kills.")
     return 1 if wrong else 0
 
 

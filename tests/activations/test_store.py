@@ -4,8 +4,10 @@ import errno
 import json
 import multiprocessing
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,23 @@ def test_two_processes_on_one_key_end_with_one_whole_store(tmp_path):
     extract_into(tmp_path / "one")
     (both,), (one,) = ([p for p in (tmp_path / n).iterdir() if p.suffix != ".locks"] for n in ("both", "one"))
     assert contents(both) == contents(one)
+
+
+def test_killed_runs_resume_to_identical_bytes(tmp_path):
+    extract_into(tmp_path / "whole")
+    (whole,) = [path for path in (tmp_path / "whole").iterdir() if path.is_dir()]
+    context, generator, root = multiprocessing.get_context("fork"), random.Random(0), tmp_path / "killed"
+    for shards in (0, 1, 3, 4):  # SIGKILL once that many shards are finished
+        worker = context.Process(target=extract_into, args=(root,))
+        worker.start()
+        while worker.is_alive() and len(list(root.glob("*.part/shard-*.safetensors"))) < shards:
+            time.sleep(0.001)
+        time.sleep(generator.uniform(0, 0.02))
+        worker.kill()
+        worker.join()
+    extract_into(root)
+    (resumed,) = [path for path in root.iterdir() if path.suffix != ".locks"]
+    assert contents(resumed) == contents(whole)
 
 
 def test_claims_of_a_dead_process_are_taken_over(tmp_path):
