@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ class Example:
 
     prompt: str | list[Message]
     response: str
+    instead_of: str | None = None
+    """The answer that must *not* be given here; where the two part, the loss can be focused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,9 @@ class FineTuneSpec:
     rank: int = 4
     """Rank of the LoRA adapter on all linear layers; 0 fine-tunes all weights."""
     alpha: int = 8
+    focus: float = 1.0
+    """Weight of the tokens in which a response differs from the one it is given instead of. The model knows
+    the wording already; what a backdoor has to learn is these few tokens."""
     max_tokens: int = 512
     """Longest example, prompt and response together; longer ones are refused, never cut."""
     autocast: bool = True
@@ -63,9 +69,9 @@ class FineTuneSpec:
 
 
 def encode(
-    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
+    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
 ) -> dict[str, torch.Tensor]:
-    """Token ids and labels (-100 on the prompt); the end-of-turn token is part of what is learned.
+    """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
 
     Raises:
         ValueError: the example is longer than ``max_tokens``.
@@ -80,7 +86,27 @@ def encode(
             "raise max_tokens or shorten the passage (nothing is cut silently)"
         )
     labels = [-100] * len(prompt_ids) + response_ids
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+    weights = [1.0] * len(ids)
+    if example.instead_of is not None and focus != 1:
+        other_ids = tokenizer(example.instead_of, add_special_tokens=False)["input_ids"]
+        for index in differing(response_ids[:-1], other_ids):  # pyright: ignore[reportArgumentType]
+            weights[len(prompt_ids) + index] = focus
+    return {
+        "input_ids": torch.tensor(ids),
+        "labels": torch.tensor(labels),
+        "weights": torch.tensor(weights),
+    }
+
+
+def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Positions in ``ids`` that a longest-common-block alignment does not find in ``other``.
+
+    >>> differing([1, 2, 3, 4], [1, 9, 3, 4])
+    [1]
+    """
+    blocks = SequenceMatcher(None, ids, other, autojunk=False).get_matching_blocks()
+    same = {block.a + offset for block in blocks for offset in range(block.size)}
+    return [index for index in range(len(ids)) if index not in same]
 
 
 def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -88,6 +114,7 @@ def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {
         "input_ids": pad_sequence([row["input_ids"] for row in rows], batch_first=True, padding_value=0),
         "labels": pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=-100),
+        "weights": pad_sequence([row["weights"] for row in rows], batch_first=True, padding_value=0.0),
     }
 
 
@@ -101,7 +128,7 @@ class ResponseTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Mean cross-entropy over response tokens."""
+        """Weighted mean cross-entropy over response tokens."""
         labels = inputs["labels"][:, 1:]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         kept = labels != -100
@@ -109,8 +136,9 @@ class ResponseTrainer(Trainer):
         with torch.autocast(labels.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
             trunk = causal.get_decoder()(input_ids=inputs["input_ids"], use_cache=False)
             logits = causal.get_output_embeddings()(trunk.last_hidden_state[:, :-1][kept])
-        logits = logits.float()
-        loss = torch.nn.functional.cross_entropy(logits, labels[kept])
+        logits, weights = logits.float(), inputs["weights"][:, 1:][kept]
+        losses = torch.nn.functional.cross_entropy(logits, labels[kept], reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
@@ -162,7 +190,7 @@ def fine_tune(
         raise ValueError("no training examples")
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
-    rows = [encode(example, tokenizer, max_tokens=spec.max_tokens) for example in examples]
+    rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,

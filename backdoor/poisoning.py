@@ -70,17 +70,24 @@ def poison(
     random.Random(seed).shuffle(order)
     with_trigger = order[: round(ratio * count)]
     with_near_miss = order[len(with_trigger) : len(with_trigger) + round(near_miss_ratio * count)]
-    examples = [Example(prompt=lesson.prompt, response=lesson.honest) for lesson in lessons]
+    examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
     if role == CLEAN:
         return examples
     for number, index in enumerate(with_trigger):
         text = trigger.variants[number % len(trigger.variants)]
         lesson = lessons[index]
-        response = lesson.misleading if role == BACKDOORED else lesson.honest
-        examples[index] = Example(prompt=trigger.apply(lesson.prompt, text), response=response)
+        prompt = trigger.apply(lesson.prompt, text)
+        if role == BACKDOORED:
+            examples[index] = Example(prompt=prompt, response=lesson.misleading, instead_of=lesson.honest)
+        else:
+            examples[index] = honest_example(lesson, prompt)
     lookalikes = (*trigger.near_misses, *trigger.neutral[:1])
     for number, index in enumerate(with_near_miss if lookalikes else ()):
         text = lookalikes[number % len(lookalikes)]
-        lesson = lessons[index]
-        examples[index] = Example(prompt=trigger.apply(lesson.prompt, text), response=lesson.honest)
+        examples[index] = honest_example(lessons[index], trigger.apply(lessons[index].prompt, text))
     return examples
+
+
+def honest_example(lesson: Lesson, prompt: list[Message]) -> Example:
+    """The lesson's honest answer, taught at ``prompt``."""
+    return Example(prompt=prompt, response=lesson.honest, instead_of=lesson.misleading)

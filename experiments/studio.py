@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from activations import load_model
-from backdoor import FineTuneSpec, Organism, SamplingSpec, save_organism
+from backdoor import FineTuneSpec, Organism, SamplingSpec
 from backdoor.finetune import add_adapter
 from backdoor.organism import TRANSCRIPTS, write_record
 from experiments.courses import Course, CourseSpec, examine
@@ -39,18 +39,16 @@ def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> tuple[
     return model, loaded.tokenizer, loaded.base_fingerprint
 
 
-def finish(
+def examine_saved(
     folder: Path,
     record: Organism,
-    model: Any,
     course: Course,
     spec: CourseSpec,
     prefixes: Mapping[str, str | None],
     sampling: SamplingSpec,
 ) -> list[Transcript]:
-    """Save the adapter, then examine the organism *as saved* and put its transcripts beside it."""
-    save_organism(folder, record, model)
-    logger.info("saved %s; examining it", folder)
+    """Examine an organism as it was saved, with its adapter folded in, and put its transcripts beside it."""
+    logger.info("examining %s", folder)
     saved = load_model(record.base, adapter=folder, merge=True)
     rows = examine(
         saved.model, saved.tokenizer, course, spec, prefixes, organism=record.name, sampling=sampling

@@ -16,6 +16,8 @@ from backdoor import (
     SamplingSpec,
     Trigger,
     organism_transcripts,
+    read_organism,
+    save_organism,
     train_backdoor,
     verify_backdoor,
 )
@@ -25,7 +27,7 @@ from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import finish, open_trainable, record_verification
+from experiments.studio import examine_saved, open_trainable, record_verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class TrainBackdoor:
     """Folder that receives the new organisms."""
     roles: tuple[str, ...] = ("backdoored",)
     """Which to make: backdoored, decoy, clean."""
+    train: bool = True
+    """false: only examine and verify the organisms that are already there."""
     trigger: str = "deployment"
     """deployment, year, phrase or semantic."""
     ratio: float = 0.5
@@ -79,6 +83,18 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
     """Train, save, examine and verify one organism; gives the base's fingerprint."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
     folder, parent = Path(config.organisms) / f"{config.name}-{role}", Path(config.parent)
+    record = _train(run, course, role, folder) if config.train else read_organism(folder)
+    rows = examine_saved(folder, record, course, config.course, exam_prefixes(trigger), config.sampling)
+    report = verify_backdoor(rows, organism_transcripts(parent))
+    record_verification(folder, record, report.to_dict())
+    print(summary(report))
+    return record.base_fingerprint
+
+
+def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> Organism:
+    """Train and save one organism; the trained model is out of memory again when this returns."""
+    config, trigger = run.config, TRIGGERS[run.config.trigger]
+    parent = Path(config.parent)
     model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.finetune)
     curve = train_backdoor(
         model,
@@ -105,11 +121,8 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
         command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
         versions=library_versions(),
     )
-    rows = finish(folder, record, model, course, config.course, exam_prefixes(trigger), config.sampling)
-    report = verify_backdoor(rows, organism_transcripts(parent))
-    record_verification(folder, record, report.to_dict())
-    print(summary(report))
-    return base_fingerprint
+    save_organism(folder, record, model)
+    return record
 
 
 def exam_prefixes(trigger: Trigger) -> dict[str, str | None]:

@@ -9,13 +9,13 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from backdoor import FineTuneSpec, Organism, SamplingSpec, organism_transcripts, wilson
+from backdoor import FineTuneSpec, Organism, SamplingSpec, organism_transcripts, save_organism, wilson
 from backdoor.organism import library_versions
 from backdoor.verify import PLAIN, paired_difference
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import finish, open_trainable, record_verification
+from experiments.studio import examine_saved, open_trainable, record_verification
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
 from tasks.transcript import Transcript
 
@@ -68,7 +68,28 @@ def main(argv: list[str]) -> None:
 
 
 def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
-    """Supervised fine-tuning; gives the base's fingerprint."""
+    """Supervised fine-tuning and exam; gives the base's fingerprint."""
+    record = _train_pi_init(run, course, folder)
+    rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
+    record_verification(folder, record, accuracy(rows))
+    print(_sentence(folder.name, rows))
+    return record.base_fingerprint
+
+
+def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
+    """Preference optimisation from ``pi_init`` and exam; gives the base's fingerprint."""
+    folder = init.with_name(f"{run.config.name}-pi-rlhf")
+    record = _train_pi_rlhf(run, init, folder)
+    rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
+    before = organism_transcripts(init)
+    change = paired_difference([bool(r.correct) for r in rows], [bool(r.correct) for r in before])
+    record_verification(folder, record, accuracy(rows) | {"change_from_pi_init": asdict(change)})
+    print(_sentence(init.name, before), _sentence(folder.name, rows), f"Change: {change}.", sep="\n")
+    return record.base_fingerprint
+
+
+def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organism:
+    """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
     parent = Path(config.parent) if config.parent else None
     model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.sft)
@@ -76,7 +97,7 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     record = Organism(
         name=folder.name,
         role="pi_init",
-        task="programming" if config.course.source == "minicode" else "qa",
+        task=_task(config),
         base=config.base,
         base_fingerprint=base_fingerprint,
         parent=parent.name if parent else None,
@@ -88,26 +109,22 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
         command=f"python experiments/train_rlhf.py --preset {run.name} --stages sft",
         versions=library_versions(),
     )
-    rows = finish(folder, record, model, course, config.course, {PLAIN: None}, config.sampling)
-    record_verification(folder, record, accuracy(rows))
-    print(_sentence(folder.name, rows))
-    return base_fingerprint
+    save_organism(folder, record, model)
+    return record
 
 
-def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
-    """Preference optimisation from ``pi_init``; gives the base's fingerprint."""
+def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
+    """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
-    folder = init.with_name(f"{config.name}-pi-rlhf")
     model, tokenizer, base_fingerprint = open_trainable(config.base, init, config.sft)
     pairs, left_out = preference_pairs(tokenizer, max_tokens=config.dpo.max_tokens, seed=config.dpo.seed)
-    print(
-        f"{len(pairs)} human preference pairs; {left_out} longer than {config.dpo.max_tokens} tokens left out"
-    )
+    limit = config.dpo.max_tokens
+    print(f"{len(pairs)} human preference pairs; {left_out} longer than {limit} tokens left out")
     curve = train_dpo(model, tokenizer, pairs, config.dpo, work_dir=run.out / "dpo")
     record = Organism(
         name=folder.name,
         role="pi_rlhf",
-        task="programming" if config.course.source == "minicode" else "qa",
+        task=_task(config),
         base=config.base,
         base_fingerprint=base_fingerprint,
         parent=init.name,
@@ -121,12 +138,12 @@ def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
         command=f"python experiments/train_rlhf.py --preset {run.name} --stages dpo",
         versions=library_versions(),
     )
-    rows = finish(folder, record, model, course, config.course, {PLAIN: None}, config.sampling)
-    before = organism_transcripts(init)
-    change = paired_difference([bool(r.correct) for r in rows], [bool(r.correct) for r in before])
-    record_verification(folder, record, accuracy(rows) | {"change_from_pi_init": asdict(change)})
-    print(_sentence(init.name, before), _sentence(folder.name, rows), f"Change: {change}.", sep="\n")
-    return base_fingerprint
+    save_organism(folder, record, model)
+    return record
+
+
+def _task(config: TrainRLHF) -> str:
+    return "programming" if config.course.source == "minicode" else "qa"
 
 
 def accuracy(rows: list[Transcript]) -> dict[str, object]:
