@@ -36,16 +36,14 @@ def compute_with_ray(
     Raises:
         RayWorkerError: shards are missing after the retries.
     """
-    ray = _import_ray()
+    ray, recipe = _import_ray(), model.recipe()
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     missing = [i for i in range(len(writer.plan)) if not writer.done(i)]
     if not missing:
         return
     resources, workers = _workers(ray.cluster_resources(), len(missing))
-    shared = ray.put(
-        (model.recipe(), model.fingerprint, job, writer.root.absolute(), writer.key, writer.plan)
-    )
+    shared = ray.put((recipe, model.fingerprint, job, writer.root.absolute(), writer.key, writer.plan))
     try:
         results = ray.data.from_items(
             [{"shard": i} for i in missing], override_num_blocks=len(missing)

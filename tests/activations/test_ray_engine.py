@@ -23,7 +23,7 @@ def saved_model(tmp_path):
     return load_model(tmp_path / "model", dtype="float32")
 
 
-def test_a_model_in_memory_cannot_travel(tmp_path, rows, cluster):
+def test_a_model_in_memory_cannot_travel(tmp_path, rows):
     with pytest.raises(ValueError, match="exists only in memory"):
         extract(tiny_model(), rows, store=tmp_path, engine="ray", progress=False)
 
