@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import clone
 
 from probes.base import LinearProbe, Probe
+from probes.batched import batched_fit
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.mlp import MLPProbe
 
@@ -115,6 +116,10 @@ class Cells:
 
 def fit_cells(family: Family, X: np.ndarray, y: np.ndarray, masks: np.ndarray, groups: np.ndarray) -> Cells:
     """Fit every setting of `family` on every training mask of one layer's activations `[row, d]`."""
+    together = batched_fit(family.probe, family.settings)
+    if together is not None:
+        directions, biases = together(X, y, masks)
+        return Cells(directions=directions, biases=biases)
     rows = []
     for mask in masks:
         fitted = []
