@@ -65,7 +65,7 @@ def save_organism(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    model.save_pretrained(part)
+    model.save_pretrained(part, selected_adapters=["default"])  # DPO keeps its reference beside it
     _to_bf16(part / WEIGHTS)
     (part / "README.md").unlink(missing_ok=True)
     _forget_paths(part / "adapter_config.json", record.base)
@@ -114,6 +114,7 @@ def _to_bf16(path: Path) -> None:
 
     tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def _forget_paths(path: Path, base: str) -> None:
