@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.config import write_atomic
-from experiments.plots.style import DESIGNS, Style, interval
+from experiments.plots.headline import best_text_control
+from experiments.plots.style import DESIGNS, TEXT_ONLY, Style, interval
 from probes.results import ControlScore, Evaluation, TransferResult
 
 _HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
@@ -90,55 +92,60 @@ def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
 
 
 def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
+    fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
+    design = (
+        "control organism" if control.kind == "organism" else fit.get(control.compared_with or "", "null")
+    )
     delta = "" if control.delta is None else f"probe minus this: {interval(control.delta)}"
     return {
         "scored on": style.name(control.scored_on),
-        "design": "control",
+        "design": design,
         "probe": style.name(control.name),
         "layer": "",
         "AUROC": interval(control.auroc),
         "wrong | right": f"{control.sample.n_positive} | {control.sample.n_negative}",
-        "reading": control.note or delta,
+        "reading": control.note if design == "null" else delta,
     }
 
 
 def _reading(evaluation: Evaluation) -> str:
     if evaluation.optimistic:
-        best = "" if evaluation.null is None else f", luck alone reaches {evaluation.null.quantile95:.2f}"
-        return f"optimistic{best}"
-    words = {
-        "above": "above chance",
-        "inverted": "inverted",
-        "equivalent": "equals chance",
-        "inconclusive": "inconclusive",
-    }
+        return "optimistic"
     verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
-    word = words.get(verdict, verdict)
-    if verdict == "inconclusive" and evaluation.mde is not None:
-        word += f" (detectable: .50 ± {evaluation.mde:.2f}".replace("0.", ".") + ")"
-    return word
+    words = {"above": "above chance", "equivalent": "at chance"}
+    return words.get(verdict, verdict)
 
 
 def print_summary(result: TransferResult, style: Style, console: Console) -> None:
-    """Print the summary table, with the headline rows in bold."""
-    rows = summary_rows(result, style)
-    table = Table(title="AUROC: how well each score orders wrong above right answers", title_justify="left")
-    for column in rows[0]:
-        table.add_column(
-            column,
-            justify="right" if column in ("layer", "wrong | right") else "left",
-            no_wrap=column == "AUROC",
-        )
-    last = ""
-    for row in rows:
-        if row["scored on"] != last and last:
-            table.add_section()
-        bold = (
-            "bold"
-            if row["design"] == DESIGNS["D1"].label and row["probe"] == style.name(result.headline_probe)
-            else ""
-        )
-        shown = dict(row) | ({"scored on": ""} if row["scored on"] == last else {})
-        table.add_row(*shown.values(), style=bold)
-        last = row["scored on"]
+    """Print what a reader wants to see first: designs with the best text baseline, one block per model."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    level = next((e.auroc.level for e in result.evaluations), 0.95)
+    for column in ("", "probe", f"AUROC [{level:.0%}]", "reading"):
+        table.add_column(column, no_wrap=True)
+    for domain in style.domains(result, "source") + style.domains(result, "target", "control"):
+        sample = domain.sample
+        counts = f"[dim]{sample.n_positive} wrong, {sample.n_negative} right[/dim]"
+        table.add_row()
+        table.add_row(f"[bold]{escape(style.name(domain.name))}[/bold]", counts)
+        for row, bold in _terminal_rows(result, domain.name, style):
+            table.add_row(*row, style="bold" if bold else "")
     console.print(table)
+
+
+def _terminal_rows(
+    result: TransferResult, domain: str, style: Style
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    here = [e for e in result.evaluations if e.scored_on == domain]
+    for design in DESIGN_ORDER:
+        for evaluation in (e for e in here if e.design == design):
+            headline = evaluation.probe == result.headline_probe
+            where = "" if evaluation.layer is None else f" L{evaluation.layer}"
+            words = (f" {DESIGNS[design].label}", f"{style.name(evaluation.probe)}{where}")
+            yield (*words, interval(evaluation.auroc), _reading(evaluation)), headline and design == "D1"
+        text = best_text_control(result, domain, design)
+        if text and any(e.design == design for e in here):
+            yield (f" [dim]{TEXT_ONLY.label}[/dim]", style.name(text.name), interval(text.auroc), ""), False
+    for control in result.controls:
+        if control.kind == "organism" and control.scored_on == domain:
+            label = DESIGNS["D1"].label
+            yield (f" {label}", result.headline_probe, interval(control.auroc), ""), False

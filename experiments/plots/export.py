@@ -24,7 +24,7 @@ NO_BROWSER = (
     "or `kaleido_get_chrome` in the virtual environment, or set BROWSER_PATH to one), then draw again from "
     "the saved results: python experiments/figures.py {folder}"
 )
-HTML_CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+HTML_CONFIG = {"displayModeBar": False}  # small figures: the buttons would cover them
 
 
 def save_figures(

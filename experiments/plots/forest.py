@@ -172,8 +172,8 @@ def _dot(
         )
     hover = f"{label}<br>{interval(estimate, 3)}<br>{sample.n_positive} wrong, {sample.n_negative} right"
     figure.add_scatter(
-        x=[estimate.value], y=[y], mode="markers", marker={"color": color, "symbol": symbol, "size": 5},
-        name=label, hovertemplate=hover + "<extra></extra>", **axes,
+        x=[estimate.value], y=[y], mode="markers", cliponaxis=False, name=label,
+        marker={"color": color, "symbol": symbol, "size": 5}, hovertemplate=hover + "<extra></extra>", **axes,
     )  # fmt: skip
 
 

@@ -100,6 +100,6 @@ def _dot(figure: go.Figure, estimate: Estimate, repair: Repair, y: int, color: s
     marker = {"symbol": "square", "size": 6, "color": "white" if repair.labels else color}
     marker |= {"line": {"width": 1.1, "color": color}}
     figure.add_scatter(
-        x=[estimate.value], y=[y], mode="markers", marker=marker, name=repair.step,
+        x=[estimate.value], y=[y], mode="markers", cliponaxis=False, marker=marker, name=repair.step,
         hovertemplate=f"{repair.step}: {interval(estimate, 3)}<extra></extra>", **axes,
     )  # fmt: skip

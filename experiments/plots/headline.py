@@ -171,6 +171,7 @@ def _draw(figure: go.Figure, row: _Row) -> None:
         x=[estimate.value],
         y=[row.y],
         mode="markers",
+        cliponaxis=False,
         marker=marker,
         name=row.label,
         hovertemplate=_hover(row, record) + "<extra></extra>",

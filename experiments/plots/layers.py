@@ -126,6 +126,7 @@ def _line(figure: go.Figure, result: TransferResult, style: Style, curve: LayerC
         x=[curve.depth[at]],
         y=[curve.auroc[at]],
         mode="markers",
+        cliponaxis=False,
         marker={"symbol": design.symbol, "size": design.size + 1, "color": color, "line": edge},
         name=f"{name}: selected layer",
         hovertemplate=f"{name}: selected layer {curve.selected}, %{{y:.3f}}<extra></extra>",

@@ -128,6 +128,7 @@ def _draw(figure: go.Figure, curve: _Curve, axes: dict[str, str]) -> None:
         x=[fpr.value],
         y=[tpr.value],
         mode="markers",
+        cliponaxis=False,
         marker={
             "symbol": curve.symbol,
             "size": 7,

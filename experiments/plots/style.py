@@ -27,7 +27,7 @@ OKABE_ITO = {
 ROLE_COLORS = {
     "source": ("vermillion",),
     "target": ("blue", "purple", "black"),
-    "control": ("green", "orange", "sky"),
+    "control": ("green", "orange", "sky", "black"),
 }
 INK, MUTED, FAINT, BAND = "#222222", "#6b6b6b", "#d9d9d9", "#efefef"
 CHANCE = 0.5
@@ -131,7 +131,8 @@ def number(value: float | None, digits: int = 2) -> str:
     """
     if value is None:
         return "n/a"
-    return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", MINUS)
+    rounded = round(value, digits) or 0.0  # no minus before a zero
+    return f"{rounded:.{digits}f}".replace("0.", ".", 1).replace("-", MINUS)
 
 
 def interval(estimate: Estimate, digits: int = 2) -> str:

@@ -134,7 +134,8 @@ def _draw(
     marker = {"symbol": symbol.removesuffix("-open"), "size": 5, "line": {"width": 1, "color": color}}
     marker["color"] = "white" if symbol.endswith("-open") else color
     figure.add_scatter(
-        x=[mark.estimate], y=[y], mode="markers", marker=marker, name=style.name(mark.model),
+        x=[mark.estimate], y=[y], mode="markers", cliponaxis=False, marker=marker,
+        name=style.name(mark.model),
         hovertemplate=f"{style.name(mark.model)}, {mark.row.strip()}<br>%{{x:.1%}} "
         f"[{mark.low:.1%}, {mark.high:.1%}], n = {mark.n}<extra></extra>", **axes,
     )  # fmt: skip

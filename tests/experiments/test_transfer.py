@@ -1,6 +1,7 @@
 """The main program, end to end on a random model: files on disk in, files on disk out."""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from activations import AdapterMismatchError
 from experiments import figures, transfer
+from experiments.config import load_preset
 from experiments.organisms import RowChoice, usable_rows
 from experiments.schema import ConfigError
 from experiments.testing import tiny_answers, tiny_organism
@@ -82,13 +84,14 @@ def test_the_same_preset_and_seed_give_the_same_numbers_and_the_written_config_r
 
 
 def test_a_second_run_computes_no_activations(finished, study, tmp_path, monkeypatch):
-    import activations.extract
-
     def refuse(*_, **__):
         raise AssertionError("activations were computed again")
 
-    monkeypatch.setattr(activations.extract, "compute_shard", refuse)
-    run(study, tmp_path / "again")
+    monkeypatch.setattr(sys.modules["activations.extract"], "compute_shard", refuse)
+    assert (
+        run(study, tmp_path / "again", "--controls", "").domains[0].sample
+        == result_of(finished).domains[0].sample
+    )
 
 
 def test_tables_repeat_the_numbers_of_the_result(finished):
@@ -217,11 +220,14 @@ def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypa
 
     monkeypatch.setattr(answers_module, "examine", examine)
     monkeypatch.setattr(answers_module, "open_course", lambda spec: None)
-    words = ["--answers", "course", "--controls", ""]
-    run(study, tmp_path, *words)
+    config = load_preset(
+        str(study), "transfer", transfer.TransferConfig, {"answers": "course", "controls": ""}
+    )[1]
+    first = transfer.open_all(config, tmp_path)
     assert asked == [("bad", ("plain", "trigger")), ("rlhf", ("plain",))]
-    run(study, tmp_path, *words)
+    again = transfer.open_all(config, tmp_path)
     assert len(asked) == 2
+    assert [o.rows for o in again] == [o.rows for o in first]
 
 
 def test_missing_data_folder_is_named(study, tmp_path, monkeypatch):
