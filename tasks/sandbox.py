@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _OLDEST_BWRAP = (0, 8)  # the first with --disable-userns
 _DRIVER = Path(__file__).with_name("sandbox_driver.py")
+_HELLO = b"import sys; print(sys.version.split()[0])"
 _STACK_BYTES = 64 << 20
 _FIRST_UID, _UIDS = 20_000, 40_000  # users that root lends to sandboxes
 _STARTS = 3  # attempts before a sandbox that does not start is reported
@@ -167,7 +168,7 @@ def sandbox_record() -> SandboxRecord:
             python_version="",
             seccomp=seccomp_filter() is not None,
         )
-        trial = _run_in_sandbox(b"import sys; print(sys.version.split()[0])", b"", None, Limits(), record)
+        trial = _run_in_sandbox(_HELLO, b"", None, Limits(wall_seconds=60.0), record)
         found = trial.stdout.strip()
         if trial.status == "ok" and found.startswith(wanted):  # else it found another one's shared library
             if failures:
