@@ -19,6 +19,7 @@ from experiments.config import write_atomic
 
 IMAGE_FORMATS = ("pdf", "svg", "png")
 PNG_DPI = 300
+SCREEN_SCALE = 1.4  # 8 pt type is made for paper
 NO_BROWSER = (
     "PDF, SVG and PNG need a Chrome or Chromium, and none {found}. Install one (`apt-get install chromium`, "
     "or `kaleido_get_chrome` in the virtual environment, or set BROWSER_PATH to one), then draw again from "
@@ -69,11 +70,15 @@ def standalone_html(figure: go.Figure, title: str) -> str:
 
 
 def inline_html(figure: go.Figure, name: str) -> str:
-    """Write the `<div>` of a figure for a page that has loaded plotly.js itself."""
+    """Write the `<div>` of a figure, enlarged for the screen, for a page that has loaded plotly.js itself."""
     html = figure.to_html(
         full_html=False, include_plotlyjs=False, config=HTML_CONFIG, div_id=f"figure-{name}"
     )
-    return str(html)
+    width, height = figure.layout.width, figure.layout.height
+    return (
+        f'<div style="width:{width * SCREEN_SCALE:.0f}px;height:{height * SCREEN_SCALE:.0f}px">'
+        f'<div style="width:{width}px;transform:scale({SCREEN_SCALE});transform-origin:0 0">{html}</div></div>'
+    )
 
 
 async def _render(jobs: list[tuple[go.Figure, str]]) -> list[bytes] | str:
