@@ -6,10 +6,11 @@ scores a target is given only that, so nothing that fits or selects can reach th
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from probes.results import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+Layered = TypeVar("Layered", bound="_Rows")
 
 __all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "sample_of"]
 
@@ -35,18 +38,24 @@ class _Rows:
     groups: Any
     layers: Any = None
     site: str = "resid_post"
+    kept: tuple[int, ...] | None = None  # places of the layers in use; None: all
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    @cached_property
-    def layer_names(self) -> tuple[int, ...]:
-        """Layer numbers, in the order of the arrays."""
+    @property
+    def all_layers(self) -> tuple[int, ...]:
+        """Numbers of all layers in X."""
         if self.layers is not None:
             return tuple(int(layer) for layer in self.layers)
         if _is_store(self.X):
             return tuple(int(layer) for layer in self.X.layers)
         return tuple(range(len(self.X))) if np.ndim(self.X) == 3 else (0,)
+
+    @property
+    def layer_names(self) -> tuple[int, ...]:
+        """Numbers of the layers in use, in the order of the arrays."""
+        return self.all_layers if self.kept is None else tuple(self.all_layers[i] for i in self.kept)
 
     @property
     def width(self) -> int:
@@ -56,17 +65,30 @@ class _Rows:
     @property
     def depths(self) -> tuple[float, ...]:
         """Each layer as a fraction of the deepest one."""
-        deepest = max(max(self.layer_names), 1)
+        deepest = max(max(self.all_layers), 1)
         return tuple(layer / deepest for layer in self.layer_names)
+
+    def thinned(self: Layered, max_layers: int | None) -> Layered:
+        """Return the same rows with at most so many layers, evenly spread over the depth."""
+        count = len(self.layer_names)
+        if max_layers is None or count <= max_layers:
+            return self
+        middles = np.linspace(0, count - 1, 2 * max_layers + 1)[1::2]
+        thin = copy.copy(self)
+        object.__setattr__(thin, "kept", tuple(int(place) for place in middles.round()))
+        return thin
 
     def layer(self, index: int) -> np.ndarray:
         """Return the activations `[row, d]` of the layer at `index`, as float64."""
         if _is_store(self.X):
             return np.asarray(self.X.array(self.layer_names[index], site=self.site), dtype=np.float64)
-        array = self.X if np.ndim(self.X) == 2 else self.X[index]
+        array = self.X if np.ndim(self.X) == 2 else self.X[self._place(index)]
         if hasattr(array, "detach"):
             array = array.detach().float().cpu().numpy()
         return np.asarray(array, dtype=np.float64)
+
+    def _place(self, index: int) -> int:
+        return index if self.kept is None else self.kept[index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +207,14 @@ class Domain(_Rows):
 
     def unlabelled(self) -> Unlabelled:
         """Return the same rows without their labels, texts, strata and columns."""
-        return Unlabelled(name=self.name, X=self.X, groups=self.groups, layers=self.layers, site=self.site)
+        return Unlabelled(
+            name=self.name,
+            X=self.X,
+            groups=self.groups,
+            layers=self.layers,
+            site=self.site,
+            kept=self.kept,
+        )
 
     def pair_layer(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return bad and good sides `[pair, d]` of the contrast pairs at a layer; None without pairs."""
@@ -194,7 +223,7 @@ class Domain(_Rows):
         if _is_store(self.pairs):
             array = np.asarray(self.pairs.array(self.layer_names[index], site=self.site), dtype=np.float64)
         else:
-            array = np.asarray(self.pairs[index], dtype=np.float64)
+            array = np.asarray(self.pairs[self._place(index)], dtype=np.float64)
         if array.ndim == 2:
             array = array.reshape(-1, 2, array.shape[-1])
         return array[:, 0], array[:, 1]

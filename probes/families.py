@@ -17,7 +17,7 @@ from sklearn.base import clone
 from probes.base import LinearProbe, Probe
 from probes.batched import batched_fit
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
-from probes.mlp import MLPProbe
+from probes.mlp import MLPProbe, mlp_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,17 +32,25 @@ class Family:
     name: str
     probe: Probe
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    max_layers: int | None = None  # fit at most so many layers, evenly spread; None: all
 
     @property
     def settings(self) -> tuple[dict[str, Any], ...]:
         """Every combination of the grid, in order."""
         return tuple(dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values()))
 
+    def fit(self, setting: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> Any:
+        """Return a probe fitted with this setting."""
+        probe: Any = self.make(setting)
+        return probe.fit(X, y)
+
     def make(self, setting: Mapping[str, Any]) -> Probe:
         """Return an unfitted probe with this setting."""
         probe: Any = clone(self.probe)
         return probe.set_params(**setting)
 
+
+MLP_LAYERS = 6  # an MLP costs as much as a hundred linear probes; give a Family with None for all layers
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -55,9 +63,14 @@ FAMILIES: dict[str, Family] = {
         Family(name="ridge", probe=RidgeProbe(), grid={"alpha": (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)}),
         Family(name="mean-difference", probe=MeanDifferenceProbe(), grid={"scale": ("none", "standard")}),
         Family(name="lda", probe=LDAProbe()),
-        Family(name="mlp", probe=MLPProbe(), grid={"weight_decay": (1e-2, 1.0), "dropout": (0.0, 0.5)}),
         Family(
-            name="mlp-linear", probe=MLPProbe(hidden=0), grid={"weight_decay": (1e-2, 1.0), "l1": (0.0, 1e-3)}
+            name="mlp", probe=MLPProbe(hidden=32), grid={"weight_decay": (0.1, 10.0)}, max_layers=MLP_LAYERS
+        ),
+        Family(
+            name="mlp-linear",
+            probe=MLPProbe(hidden=0),
+            grid={"weight_decay": (0.1, 10.0)},
+            max_layers=MLP_LAYERS,
         ),
     )
 }
@@ -120,17 +133,9 @@ def fit_cells(family: Family, X: np.ndarray, y: np.ndarray, masks: np.ndarray, g
     if together is not None:
         directions, biases = together(X, y, masks)
         return Cells(directions=directions, biases=biases)
-    rows = []
-    for mask in masks:
-        fitted = []
-        for setting in family.settings:
-            probe = family.make(setting)
-            if isinstance(probe, MLPProbe):
-                probe.fit(X[mask], y[mask], groups=groups[mask])
-            else:
-                probe.fit(X[mask], y[mask])  # pyright: ignore[reportAttributeAccessIssue]
-            fitted.append(probe)
-        rows.append(tuple(fitted))
+    if isinstance(family.probe, MLPProbe):
+        return Cells(fitted=tuple(mlp_cells(family.probe, family.settings, X, y, masks, groups)))
+    rows = [tuple(family.fit(setting, X[mask], y[mask]) for setting in family.settings) for mask in masks]
     if all(isinstance(probe, LinearProbe) for row in rows for probe in row):
         return Cells(
             directions=np.array([[probe.direction_ for probe in row] for row in rows]),

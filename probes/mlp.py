@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.base import clone
 
 from probes.base import Probe, Scaler, fit_scaler
 from probes.mlp_solver import MLPSpec, TrainedMLPs, train_mlps
@@ -43,12 +44,12 @@ class MLPProbe(Probe):
         self,
         hidden: int = 64,
         learning_rate: float = 3e-3,
-        schedule: str = "constant",
-        weight_decay: float = 1e-2,
+        schedule: str = "cosine",
+        weight_decay: float = 0.1,
         l1: float = 0.0,
         dropout: float = 0.0,
-        activation: str = "gelu",
-        max_epochs: int = 200,
+        activation: str = "relu",
+        max_epochs: int = 100,
         early_stopping: bool = False,
         validation_fraction: float = 0.2,
         patience: int = 20,
@@ -76,23 +77,31 @@ class MLPProbe(Probe):
     def fit(self, X: Any, y: Any, groups: Any = None) -> MLPProbe:
         """Fit on activations `X` `[row, d]` and labels `y`; early stopping never cuts one of `groups`."""
         data = self._check_training(X, y)
-        held = None
-        if self.early_stopping:
-            held = self._held_out(data.y, groups)
+        held = self._held_out(data.y, groups)
         training = slice(None) if held is None else ~held
         self.scaler_ = fit_scaler(data.X[training], data.weight[training], self.scale)
+        Z = self.scaler_(data.X)
         self.models_ = train_mlps(
-            self.scaler_(data.X),
+            Z,
             data.y,
             [self.spec()] * self.n_seeds,
-            seeds=[self.random_state + i for i in range(self.n_seeds)],
+            seeds=self.seeds(),
             validation=held,
             device=self.device or default_device(),
         )
-        right = (self.models_.logits(self.scaler_(data.X)) > 0) == (data.y == 1)
+        right = (self.models_.logits(Z) > 0) == (data.y == 1)
         self.seed_spread_ = float(right.mean(1).std())
         self.n_iter_ = int(self.models_.epochs.max())
         return self
+
+    def with_params(self, setting: Any) -> MLPProbe:
+        """Return an unfitted copy with some parameters changed."""
+        copy: Any = clone(self)
+        return copy.set_params(**setting)
+
+    def seeds(self) -> list[int]:
+        """Return the seeds of the trainings."""
+        return [self.random_state + i for i in range(self.n_seeds)]
 
     def spec(self) -> MLPSpec:
         """Return the training settings of one network."""
@@ -113,7 +122,9 @@ class MLPProbe(Probe):
         X = self._check_new(X)
         return self.models_.logits(self.scaler_(X)).mean(0)
 
-    def _held_out(self, y: np.ndarray, groups: Any) -> np.ndarray:
+    def _held_out(self, y: np.ndarray, groups: Any) -> np.ndarray | None:
+        if not self.early_stopping:
+            return None
         if groups is None:
             groups = np.arange(len(y))
         groups = np.asarray(groups)
@@ -149,6 +160,51 @@ class MLPProbe(Probe):
         self.models_ = TrainedMLPs(**weights, activation=self.activation, linear=self.hidden == 0)
         self.seed_spread_ = float(state["seed_spread"])
         self.n_iter_ = int(self.models_.epochs.max())
+
+
+def mlp_cells(
+    probe: MLPProbe, settings: Any, X: np.ndarray, y: np.ndarray, masks: np.ndarray, groups: np.ndarray
+) -> list[tuple[MLPProbe, ...]]:
+    """Fit `probe` with every setting on every mask; all settings and seeds of a mask train together.
+
+    The same as fitting clones one by one (`tests/probes/test_mlp.py` holds it to that).
+    """
+    rows = []
+    for mask in masks:
+        fitted: list[Any] = [probe.with_params(setting) for setting in settings]
+        batches: dict[Any, list[MLPProbe]] = {}
+        for one in fitted:
+            apart = (one.hidden, one.activation, one.max_epochs, one.scale, one.early_stopping)
+            apart += (one.validation_fraction, one.random_state, one.device)
+            batches.setdefault(apart, []).append(one)
+        for batch in batches.values():
+            _fit_together(batch, X[mask], y[mask], groups[mask])
+        rows.append(tuple(fitted))
+    return rows
+
+
+def _fit_together(probes: list[MLPProbe], X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+    """Fit probes that differ only in how they are trained, with one scaler and one batch."""
+    lead = probes[0]
+    data = lead._check_training(X, y)
+    held = lead._held_out(data.y, groups)
+    training = slice(None) if held is None else ~held
+    scaler = fit_scaler(data.X[training], data.weight[training], lead.scale)
+    owners = [probe for probe in probes for _ in probe.seeds()]
+    trained = train_mlps(
+        scaler(data.X),
+        data.y,
+        [probe.spec() for probe in owners],
+        seeds=[seed for probe in probes for seed in probe.seeds()],
+        validation=held,
+        device=lead.device or default_device(),
+    )
+    for probe in probes:
+        mine = [i for i, owner in enumerate(owners) if owner is probe]
+        probe.classes_, probe.n_features_in_, probe.scaler_ = lead.classes_, lead.n_features_in_, scaler
+        probe.models_ = trained.pick(mine)
+        probe.seed_spread_ = float("nan")
+        probe.n_iter_ = int(probe.models_.epochs.max())
 
 
 def default_device() -> str:

@@ -1,15 +1,18 @@
 """Trains many small MLPs on the same activations at once: settings x seeds side by side in one matrix.
 
-The first layers of all models are the columns of one matrix, so each step costs one large matrix product
-instead of many small ones. Training is full batch, so a model's result depends neither on the other models
-in the batch nor on the order of the rows.
+The first layers of all models are the columns of one matrix, so each epoch costs two large matrix products
+instead of many small ones. Training is full batch AdamW with the gradient written out, so a model's result
+depends neither on the other models in the batch nor on the order of the rows.
+
+Runs on NumPy arrays, or on torch tensors of any device; starts and dropout come from NumPy generators and are
+the same on both.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,11 +20,10 @@ from jaxtyping import Bool, Float, Int
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
-
 __all__ = ["SCHEDULES", "MLPSpec", "TrainedMLPs", "train_mlps"]
 
 SCHEDULES = ("constant", "cosine", "linear-warm-up", "step", "plateau")
+FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8  # Adam's moment decays and floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +32,13 @@ class MLPSpec:
 
     hidden: int = 64
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2  # decoupled, as in AdamW
+    weight_decay: float = 0.1  # decoupled, as in AdamW
     l1: float = 0.0  # on first-layer weights
     dropout: float = 0.0  # of hidden units (of inputs when hidden is 0)
-    schedule: str = "constant"
-    activation: str = "gelu"
-    max_epochs: int = 200
-    patience: int = 20  # epochs without a better validation loss; also the plateau schedule's patience
+    schedule: str = "cosine"
+    activation: str = "relu"
+    max_epochs: int = 100
+    patience: int = 20  # epochs without a better validation loss; half of it for the plateau schedule
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -45,30 +47,61 @@ class MLPSpec:
             raise ValueError(f"activation={self.activation!r} is not known; choose gelu or relu")
         if self.hidden < 0 or self.max_epochs < 1 or not 0 <= self.dropout < 1 or self.learning_rate <= 0:
             raise ValueError(
-                f"{self} is not possible: need hidden >= 0, max_epochs >= 1, 0 <= dropout < 1, lr > 0"
+                f"{self} is not possible: need hidden >= 0, max_epochs >= 1, 0 <= dropout < 1 and a "
+                "learning_rate above 0"
             )
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch (before `plateau` halvings).
+
+        >>> MLPSpec(learning_rate=1.0, schedule="cosine", max_epochs=10).rate(5)
+        0.5
+        """
+        progress, factor = epoch / self.max_epochs, 1.0
+        if self.schedule == "cosine":
+            factor = (1 + math.cos(math.pi * progress)) / 2
+        elif self.schedule == "linear-warm-up":
+            warm = max(1, self.max_epochs // 10)
+            rising = (epoch + 1) / warm
+            factor = rising if epoch < warm else (self.max_epochs - epoch) / (self.max_epochs - warm)
+        elif self.schedule == "step":
+            factor = 0.1 ** int(3 * progress)
+        return self.learning_rate * factor
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedMLPs:
-    """Weights of `model` MLPs of one hidden width. With `hidden=0` only `first` and `last_bias` are used."""
+    """Weights of `model` MLPs of one hidden width. With `hidden=0`, `first` alone makes the logit."""
 
-    first: Float[np.ndarray, "model d width"]
+    first: Float[np.ndarray, "d model width"]
     first_bias: Float[np.ndarray, "model width"]
     last: Float[np.ndarray, "model width"]
     last_bias: Float[np.ndarray, " model"]
-    activation: str
     epochs: Int[np.ndarray, " model"]
+    activation: str
     linear: bool
+
+    def pick(self, models: Sequence[int]) -> TrainedMLPs:
+        """Return some of the models."""
+        which = list(models)
+        return TrainedMLPs(
+            first=self.first[:, which],
+            first_bias=self.first_bias[which],
+            last=self.last[which],
+            last_bias=self.last_bias[which],
+            epochs=self.epochs[which],
+            activation=self.activation,
+            linear=self.linear,
+        )
 
     def logits(self, Z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "model row"]:
         """Return the score of every row under every model."""
-        models, width, hidden = self.first.shape
-        inner = (Z @ self.first.transpose(1, 0, 2).reshape(width, -1)).reshape(len(Z), models, hidden)
+        width, models, _ = self.first.shape
+        inner = (Z @ self.first.reshape(width, -1)).reshape(len(Z), models, -1)
         if self.linear:
             return inner[:, :, 0].T + self.last_bias[:, None]
-        inner = _activate(inner + self.first_bias, self.activation)
-        return np.einsum("nmh,mh->mn", inner, self.last) + self.last_bias[:, None]
+        hidden = _activate(inner + self.first_bias, self.activation)[0]
+        return np.einsum("nmh,mh->mn", hidden, self.last) + self.last_bias[:, None]
 
 
 def train_mlps(
@@ -91,174 +124,230 @@ def train_mlps(
     >>> (models.logits(Z) > 0).astype(int)
     array([[0, 0, 1, 1]])
     """
-    import torch
-
     shared = {(spec.hidden, spec.activation, spec.max_epochs) for spec in specs}
     if len(shared) != 1 or len(specs) != len(seeds):
         raise ValueError(f"one batch needs one hidden size, activation and max_epochs, got {sorted(shared)}")
-    state = _Batch(torch.as_tensor(Z, dtype=torch.float32, device=device), specs, seeds)
-    target = torch.as_tensor(y, dtype=torch.float32, device=device)[:, None]
-    held = torch.zeros(len(y), dtype=torch.bool) if validation is None else torch.as_tensor(validation)
-    held = held.to(device)
+    training = np.ones(len(y), dtype=bool) if validation is None else ~validation
+    batch = _Batch(Z[training], y[training], specs, seeds, device)
+    if validation is not None:
+        batch.watch(Z[validation], y[validation])
     for epoch in range(specs[0].max_epochs):
-        if not state.step(target, held, epoch):
+        if not batch.step(epoch):
             break
-    return state.result(use_best=validation is not None)
+    return batch.result()
 
 
 class _Batch:
-    """Parameters, Adam moments and stopping state of all models, stacked along one `model` axis."""
+    """Parameters, Adam moments and stopping state of all models; columns run over models x hidden units."""
 
-    def __init__(self, Z: torch.Tensor, specs: Sequence[MLPSpec], seeds: Sequence[int]):
+    def __init__(
+        self, Z: np.ndarray, y: np.ndarray, specs: Sequence[MLPSpec], seeds: Sequence[int], device: str
+    ):
+        self.specs, self.device, self.models = specs, device, len(specs)
+        self.linear = specs[0].hidden == 0
+        self.units = max(specs[0].hidden, 1)
+        self.Z, self.y = self.array(Z), self.array(y)[:, None]
+        self.generators = [np.random.default_rng([seed, Z.shape[1], self.units]) for seed in seeds]
+        starts = [_start(generator, Z.shape[1], self.units, self.linear) for generator in self.generators]
+        self.first, self.first_bias, self.last = (
+            self.array(np.concatenate(parts, axis=-1)) for parts in zip(*starts, strict=True)
+        )
+        self.last_bias = self.array(np.zeros(self.models))
+        names = ("first", "last_bias") if self.linear else ("first", "first_bias", "last", "last_bias")
+        self.moments = {name: [0.0 * getattr(self, name), 0.0 * getattr(self, name)] for name in names}
+        self.decay = np.array([spec.weight_decay for spec in specs])
+        self.l1 = np.array([spec.l1 for spec in specs])
+        self.plateau = _Plateau(specs)
+        self.held: tuple[Any, Any] | None = None
+        self.active = np.ones(self.models, dtype=bool)
+        self.best = {name: 1.0 * getattr(self, name) for name in names}
+        self.best_loss = np.full(self.models, np.inf)
+        self.best_epoch = np.full(self.models, specs[0].max_epochs - 1)
+
+    def array(self, value: Any) -> Any:
+        """Put numbers on the device in single precision."""
+        if self.device == "cpu":
+            return np.asarray(value, dtype=np.float32)
         import torch
 
-        self.Z, self.specs, self.torch = Z, specs, torch
-        self.hidden = specs[0].hidden
-        self.width = max(self.hidden, 1)
-        self.models = len(specs)
-        # numpy's generators give the same start on every device
-        generators = [np.random.default_rng([seed, Z.shape[1], self.hidden]) for seed in seeds]
-        bound = 1 / math.sqrt(Z.shape[1])
-        last_bound = 1 / math.sqrt(self.width)
-        first = np.stack([g.uniform(-bound, bound, (Z.shape[1], self.width)) for g in generators], axis=1)
-        first_bias = np.stack([g.uniform(-bound, bound, self.width) for g in generators])
-        last = np.stack([g.uniform(-last_bound, last_bound, self.width) for g in generators])
-        self.generators = [torch.Generator().manual_seed(int(g.integers(2**62))) for g in generators]
-        make = lambda array: torch.as_tensor(array, dtype=torch.float32, device=Z.device).requires_grad_()  # noqa: E731
-        self.first = make(first * (self.hidden > 0))
-        self.first_bias, self.last, self.last_bias = make(first_bias), make(last), make(np.zeros(self.models))
-        self.parameters = [self.first, self.first_bias, self.last, self.last_bias]
-        if self.hidden == 0:
-            self.parameters = [self.first, self.last_bias]
-        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
-        self.best_loss = np.full(self.models, np.inf)
-        self.best_epoch = np.zeros(self.models, dtype=int)
-        self.best = [p.detach().clone() for p in self.parameters]
-        self.active = np.ones(self.models, dtype=bool)
-        self.plateau = np.ones(self.models)
-        self.plateau_loss, self.plateau_wait = np.full(self.models, np.inf), np.zeros(self.models, dtype=int)
+        return torch.as_tensor(np.asarray(value, dtype=np.float32), device=self.device)
 
-    def per_model(self, values: Sequence[float] | np.ndarray, like: torch.Tensor) -> torch.Tensor:
-        """Lay one number per model along the model axis of a parameter."""
-        vector = self.torch.as_tensor(np.asarray(values), dtype=like.dtype, device=like.device)
-        if like is self.first:
-            return vector[None, :, None]
-        return vector[:, None] if like.ndim == 2 else vector
+    def columns(self, per_model: np.ndarray, name: str) -> Any:
+        """Lay one number per model along the columns of a parameter."""
+        return self.array(per_model if name == "last_bias" else np.repeat(per_model, self.units))
 
-    def logits(self, train: bool) -> torch.Tensor:
-        torch = self.torch
-        inner = (self.Z @ self.first.reshape(self.Z.shape[1], -1)).reshape(
-            len(self.Z), self.models, self.width
-        )
-        if self.hidden == 0:
-            return inner[:, :, 0] + self.last_bias
-        inner = inner + self.first_bias
-        inner = torch.relu(inner) if self.specs[0].activation == "relu" else torch.nn.functional.gelu(inner)
-        if train and any(spec.dropout for spec in self.specs):
-            inner = inner * self.dropout_mask(inner)
-        return (inner * self.last).sum(-1) + self.last_bias
+    def watch(self, Z: np.ndarray, y: np.ndarray) -> None:
+        """Stop early on these rows."""
+        self.held = self.array(Z), self.array(y)[:, None]
+        self.best_epoch[:] = 0
 
-    def dropout_mask(self, inner: torch.Tensor) -> torch.Tensor:
-        mask = self.torch.ones(inner.shape, device=inner.device)
-        for m, spec in enumerate(self.specs):
-            if spec.dropout:
-                kept = (
-                    self.torch.rand((len(self.Z), self.width), generator=self.generators[m]) >= spec.dropout
-                )
-                mask[:, m] = kept.to(inner.device) / (1 - spec.dropout)
-        return mask
-
-    def step(self, target: torch.Tensor, held: torch.Tensor, epoch: int) -> bool:
-        """One epoch for every active model; False when all have stopped."""
-        torch = self.torch
-        loss_of = torch.nn.functional.binary_cross_entropy_with_logits
-        logits = self.logits(train=True)
-        losses = loss_of(logits[~held], target[~held].expand(-1, self.models), reduction="none").mean(0)
-        l1 = self.per_model([spec.l1 for spec in self.specs], self.first)
-        total = losses.sum() + (l1 * self.first.abs()).sum()
-        gradients = torch.autograd.grad(total, self.parameters)
-        with torch.no_grad():
-            self.adam(gradients, epoch, losses.detach().cpu().double().numpy())
-            if held.any():
-                checked = loss_of(
-                    self.logits(train=False)[held], target[held].expand(-1, self.models), reduction="none"
-                )
-                self.remember(checked.mean(0).cpu().double().numpy(), epoch)
+    def step(self, epoch: int) -> bool:
+        """Run one epoch; False when every model has stopped."""
+        logits, gradients = self.gradients(epoch)
+        rate = np.array([spec.rate(epoch) for spec in self.specs]) * self.active
+        if self.plateau.any:
+            rate = rate * self.plateau.factor(_losses(logits, self.y))
+        for name, gradient in gradients.items():
+            self.adam(name, gradient, rate, epoch)
+        if self.held is not None:
+            Z, y = self.held
+            self.remember(_losses(self.forward(Z)[0], y), epoch)
         return bool(self.active.any())
 
-    def adam(self, gradients: Sequence[torch.Tensor], epoch: int, losses: np.ndarray) -> None:
-        rate = np.array([spec.learning_rate * _schedule(spec, epoch) for spec in self.specs])
-        rate *= self.plateau_factor(losses) * self.active
-        decay = np.array([spec.weight_decay for spec in self.specs])
-        for parameter, gradient, (first, second) in zip(
-            self.parameters, gradients, self.moments, strict=True
-        ):
-            first.mul_(0.9).add_(gradient, alpha=0.1)
-            second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            corrected = (second / (1 - 0.999 ** (epoch + 1))).sqrt_().add_(1e-8)
-            step = self.per_model(rate / (1 - 0.9 ** (epoch + 1)), parameter)
-            if parameter is self.first or parameter is self.last:
-                parameter.mul_(1 - self.per_model(rate * decay, parameter))
-            parameter.sub_(step * first / corrected)
+    def forward(self, Z: Any, dropout: Any = None) -> tuple[Any, Any, Any]:
+        """Return logits `[row, model]`, hidden activity and its derivative `[row, model * unit]`."""
+        inner = Z @ self.first
+        if self.linear:
+            return inner + self.last_bias, None, None
+        inner += self.first_bias
+        hidden, derivative = _activate(inner, self.specs[0].activation)
+        if dropout is not None:
+            hidden, derivative = hidden * dropout, derivative * dropout
+        summed = (hidden * self.last).reshape(len(Z), self.models, self.units).sum(-1)
+        return summed + self.last_bias, hidden, derivative
 
-    def plateau_factor(self, losses: np.ndarray) -> np.ndarray:
-        """Halve the rate of `plateau` models whose training loss has stopped falling."""
-        better = losses < self.plateau_loss * (1 - 1e-3)
-        self.plateau_loss = np.where(better, losses, self.plateau_loss)
-        self.plateau_wait = np.where(better, 0, self.plateau_wait + 1)
-        patience = np.array([spec.patience for spec in self.specs])
-        on = np.array([spec.schedule == "plateau" for spec in self.specs])
-        due = on & (self.plateau_wait >= np.maximum(patience // 2, 1))
-        self.plateau = np.where(due, self.plateau / 2, self.plateau)
-        self.plateau_wait = np.where(due, 0, self.plateau_wait)
-        return self.plateau
+    def gradients(self, epoch: int) -> tuple[Any, dict[str, Any]]:
+        """Return logits and the gradient of each model's mean loss plus its L1 term."""
+        del epoch
+        Z, mask = self.Z, self.dropout()
+        if self.linear and mask is not None:
+            raise ValueError("dropout needs a hidden layer; use weight_decay or l1 with hidden=0")
+        logits, hidden, derivative = self.forward(Z, mask)
+        error = (_sigmoid(logits) - self.y) / len(Z)
+        found = {"last_bias": error.sum(0)}
+        if self.linear:
+            back = error
+        else:
+            wide = (
+                error.repeat(self.units, 1)
+                if self.device == "cpu"
+                else error.repeat_interleave(self.units, 1)
+            )
+            found["last"] = (hidden * wide).sum(0)
+            back = derivative
+            back *= wide
+            back *= self.last
+            found["first_bias"] = back.sum(0)
+        found["first"] = Z.T @ back
+        if self.l1.any():
+            sign = (self.first > 0) * 1.0 - (self.first < 0) * 1.0
+            found["first"] = found["first"] + sign * self.columns(self.l1, "first")
+        return logits, found
+
+    def dropout(self) -> Any:
+        """Return one mask `[row, model * unit]` with mean 1, drawn per model, or None."""
+        if not any(spec.dropout for spec in self.specs):
+            return None
+        shape = (len(self.Z), self.units)
+        parts = [
+            (generator.random(shape, dtype=np.float32) >= spec.dropout) / (1 - spec.dropout)
+            if spec.dropout
+            else np.ones(shape, dtype=np.float32)
+            for generator, spec in zip(self.generators, self.specs, strict=True)
+        ]
+        return self.array(np.concatenate(parts, axis=1))
+
+    def adam(self, name: str, gradient: Any, rate: np.ndarray, epoch: int) -> None:
+        """Take one AdamW step (Loshchilov & Hutter 2019) in place; biases are not decayed."""
+        parameter, (mean, square) = getattr(self, name), self.moments[name]
+        mean *= FIRST
+        mean += (1 - FIRST) * gradient
+        gradient = gradient * gradient
+        square *= SECOND
+        square += (1 - SECOND) * gradient
+        if name in ("first", "last"):
+            parameter *= 1 - self.columns(rate * self.decay, name)
+        root = (square / (1 - SECOND ** (epoch + 1))) ** 0.5
+        root += EPSILON
+        parameter -= self.columns(rate / (1 - FIRST ** (epoch + 1)), name) * (mean / root)
 
     def remember(self, losses: np.ndarray, epoch: int) -> None:
+        """Keep the parameters of models whose validation loss has improved; stop those out of patience."""
         better = self.active & (losses < self.best_loss)
         self.best_loss = np.where(better, losses, self.best_loss)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
-        for best, parameter in zip(self.best, self.parameters, strict=True):
-            chosen = self.per_model(better.astype(float), parameter).bool()
-            best.copy_(self.torch.where(chosen, parameter.detach(), best))
-        patience = np.array([spec.patience for spec in self.specs])
-        self.active &= epoch - self.best_epoch < patience
+        for name, best in self.best.items():
+            chosen = self.columns(better.astype(float), name)
+            best *= 1 - chosen
+            best += chosen * getattr(self, name)
+        self.active &= epoch - self.best_epoch < np.array([spec.patience for spec in self.specs])
 
-    def result(self, use_best: bool) -> TrainedMLPs:
-        if use_best:
-            with self.torch.no_grad():
-                for parameter, best in zip(self.parameters, self.best, strict=True):
-                    parameter.copy_(best)
-        first, first_bias, last, last_bias = (
-            p.detach().cpu().double().numpy()
-            for p in (self.first, self.first_bias, self.last, self.last_bias)
-        )
-        epochs = self.best_epoch + 1 if use_best else np.full(self.models, self.specs[0].max_epochs)
+    def result(self) -> TrainedMLPs:
+        """Return the final weights, or the best ones when rows were watched."""
+
+        def final(name: str) -> np.ndarray:
+            value = self.best[name] if self.held is not None and name in self.best else getattr(self, name)
+            return np.asarray(value if isinstance(value, np.ndarray) else value.cpu(), dtype=np.float64)
+
         return TrainedMLPs(
-            first=first.transpose(1, 0, 2),
-            first_bias=first_bias,
-            last=last,
-            last_bias=last_bias,
+            first=final("first").reshape(-1, self.models, self.units),
+            first_bias=final("first_bias").reshape(self.models, self.units),
+            last=final("last").reshape(self.models, self.units),
+            last_bias=final("last_bias"),
+            epochs=self.best_epoch + 1,
             activation=self.specs[0].activation,
-            epochs=epochs,
-            linear=self.hidden == 0,
+            linear=self.linear,
         )
 
 
-def _schedule(spec: MLPSpec, epoch: int) -> float:
-    progress = epoch / spec.max_epochs
-    if spec.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    if spec.schedule == "linear-warm-up":
-        warm = max(1, spec.max_epochs // 10)
-        return (epoch + 1) / warm if epoch < warm else (spec.max_epochs - epoch) / (spec.max_epochs - warm)
-    if spec.schedule == "step":
-        return 0.1 ** int(3 * progress)
-    return 1.0
+class _Plateau:
+    """Halves the rate of models on the `plateau` schedule when their training loss stops falling."""
+
+    def __init__(self, specs: Sequence[MLPSpec]):
+        self.on = np.array([spec.schedule == "plateau" for spec in specs])
+        self.any = bool(self.on.any())
+        self.patience = np.array([max(spec.patience // 2, 1) for spec in specs])
+        self.best = np.full(len(specs), np.inf)
+        self.waited = np.zeros(len(specs), dtype=int)
+        self.current = np.ones(len(specs))
+
+    def factor(self, losses: np.ndarray) -> np.ndarray:
+        better = losses < self.best * (1 - 1e-3)
+        self.best = np.where(better, losses, self.best)
+        self.waited = np.where(better, 0, self.waited + 1)
+        due = self.on & (self.waited >= self.patience)
+        self.current = np.where(due, self.current / 2, self.current)
+        self.waited = np.where(due, 0, self.waited)
+        return self.current
 
 
-def _activate(inner: np.ndarray, activation: str) -> np.ndarray:
+def _start(
+    generator: np.random.Generator, width: int, units: int, linear: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a start as torch's Linear layers do; a linear model starts at zero."""
+    bound, last_bound = width**-0.5, units**-0.5
+    first = generator.uniform(-bound, bound, (width, units)) * (not linear)
+    return first, generator.uniform(-bound, bound, units), generator.uniform(-last_bound, last_bound, units)
+
+
+def _losses(logits: Any, y: Any) -> np.ndarray:
+    """Mean logistic loss of each model."""
+    values = np.asarray(logits if isinstance(logits, np.ndarray) else logits.cpu(), dtype=np.float64)
+    labels = np.asarray(y if isinstance(y, np.ndarray) else y.cpu(), dtype=np.float64)
+    return (np.logaddexp(0.0, values) - labels * values).mean(0)
+
+
+def _sigmoid(logits: Any) -> Any:
+    if isinstance(logits, np.ndarray):
+        return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+    return logits.sigmoid()
+
+
+def _activate(inner: Any, activation: str) -> tuple[Any, Any]:
+    """Return the activity and its derivative."""
     if activation == "relu":
-        return np.maximum(inner, 0)
-    from scipy.special import ndtr
+        on = (
+            (inner > 0) * inner.dtype.type(1)
+            if isinstance(inner, np.ndarray)
+            else (inner > 0).to(inner.dtype)
+        )
+        return inner * on, on
+    if isinstance(inner, np.ndarray):
+        from scipy.special import ndtr
 
-    return inner * ndtr(inner)
+        below, density = ndtr(inner), np.exp(-0.5 * inner * inner) / math.sqrt(2 * math.pi)
+    else:
+        import torch
+
+        below, density = torch.special.ndtr(inner), (-0.5 * inner * inner).exp() / math.sqrt(2 * math.pi)
+    return inner * below, below + inner * density

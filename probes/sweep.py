@@ -82,6 +82,7 @@ def sweep(
     1
     """
     (family,) = as_families(probe)
+    domain = domain.thinned(family.max_layers)
     fold_of = deal_groups([domain.groups], n_folds, seed)
     plan = FoldPlan.make(domain.groups, fold_of, n_folds, nested=False)
     fit: CrossFit = cross_fit(family, domain, plan, n_jobs=n_jobs, progress=progress)

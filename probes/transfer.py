@@ -118,12 +118,15 @@ def transfer(
     }
     found = designs.Findings()
     for family in families:
-        fits = _fit_all(family, source, targets, controls, fold_of, options, progress)
+        thin = [domain.thinned(family.max_layers) for domain in domains]
+        seen_source, seen_targets = thin[0], tuple(thin[1 : 1 + len(targets)])
+        seen_controls = tuple(thin[1 + len(targets) :])
+        fits = _fit_all(family, seen_source, seen_targets, seen_controls, fold_of, options, progress)
         setup = designs.Setup(
             family=family,
-            source=source,
-            targets=tuple(targets),
-            controls=tuple(controls),
+            source=seen_source,
+            targets=seen_targets,
+            controls=seen_controls,
             fits=fits,
             judges=judges,
             fold_of=fold_of,
