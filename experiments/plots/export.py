@@ -77,7 +77,8 @@ def inline_html(figure: go.Figure, name: str) -> str:
     width, height = figure.layout.width, figure.layout.height
     return (
         f'<div style="width:{width * SCREEN_SCALE:.0f}px;height:{height * SCREEN_SCALE:.0f}px">'
-        f'<div style="width:{width}px;transform:scale({SCREEN_SCALE});transform-origin:0 0">{html}</div></div>'
+        f'<div style="width:{width}px;transform:scale({SCREEN_SCALE});transform-origin:0 0">'
+        f"{html}</div></div>"
     )
 
 
