@@ -27,13 +27,14 @@ from activations.models import LoadedModel
 from activations.sites import SITES, SiteError, find_trunk
 from activations.tokens import Pool
 
+# The first name that the bridge has is the site: Gemma 2/3 and OLMo 2 add the normed output.
 HOOKS = {
-    "embed": "blocks.0.hook_in",
-    "resid_pre": "blocks.{layer}.hook_in",
-    "resid_mid": "blocks.{layer}.ln2.hook_in",
-    "resid_post": "blocks.{layer}.hook_out",
-    "attn_out": "blocks.{layer}.attn.hook_out",
-    "mlp_out": "blocks.{layer}.mlp.hook_out",
+    "embed": ("blocks.0.hook_in",),
+    "resid_pre": ("blocks.{layer}.hook_in",),
+    "resid_mid": ("blocks.{layer}.ln2.hook_in", "blocks.{layer}.mlp.hook_in"),
+    "resid_post": ("blocks.{layer}.hook_out",),
+    "attn_out": ("blocks.{layer}.ln1_post.hook_out", "blocks.{layer}.attn.hook_out"),
+    "mlp_out": ("blocks.{layer}.ln2_post.hook_out", "blocks.{layer}.mlp.hook_out"),
 }
 NOT_PER_TOKEN = ("hook_attn_scores", "hook_pattern", "hook_cos", "hook_sin")
 ALSO_ALLOWED = 1.5  # both backends round, each in its own way
@@ -44,7 +45,7 @@ def prepare_lens(
 ) -> tuple[Job, "LensReader", Report]:
     """Build the bridge, compare it with the default backend on the sites both know, and return its reader."""
     bridge = build_bridge(model)
-    names = [HOOKS.get(site, site).format(layer=layer) for site, layer in job.points]
+    names = [hook_name(bridge, site, layer) for site, layer in job.points]
     check_names(bridge, names)
     reader = LensReader(bridge, names, pool=job.pool, store_dtype=job.store_dtype)
     width = (
@@ -68,6 +69,12 @@ def build_bridge(model: LoadedModel) -> Any:
     return build_bridge_from_module(copied, type(copied).__name__, hf_config=copied.config)
 
 
+def hook_name(bridge: Any, site: str, layer: int) -> str:
+    """TransformerLens' name of a site (or of a hook given by template) in one layer."""
+    names = [template.format(layer=layer) for template in HOOKS.get(site, (site,))]
+    return next((name for name in names if name in bridge.hook_dict), names[0])
+
+
 def check_names(bridge: Any, names: Sequence[str]) -> None:
     """Refuse hook names the bridge does not have (it would drop some silently) or that are not per token."""
     if unknown := [name for name in names if name not in bridge.hook_dict]:
@@ -88,7 +95,7 @@ def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[st
     ids = [row for _, row in sample]
     expected = gate.read(ids)
     floor, limits = gate.calibrate(ids, expected)
-    names = [HOOKS[site].format(layer=layer) for site, layer in gate.places]
+    names = [hook_name(bridge, site, layer) for site, layer in gate.places]
     reader = LensReader(bridge, names, pool="none", store_dtype=torch.float32)
     got = list(reader.read(_whole(sample)).split([len(row) for row in ids], dim=1))
     rows = [row for row, _ in sample]

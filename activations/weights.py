@@ -72,7 +72,7 @@ class Weights:
 def find_weights(ref: str | Path) -> Weights:
     """Resolve a model reference; see `activations.load_model` for the forms it may take."""
     name, path = str(ref), Path(ref).expanduser()
-    if name in PINNED and not path.is_dir():
+    if name in PINNED:
         pinned = PINNED[name]
         folder = _converted_folder(pinned.name, pinned.sha256)
         return Weights(

@@ -66,4 +66,5 @@ def show(result: dict[str, Any]) -> None:
         print(f"extra peak memory, {result['memory_shape']}: {name:36} {megabytes:9.1f} MB")
     print(f"\n{'yardstick':46} {'where':32} {'value':>8} {'target':>8}")
     for what, where, value, target, met in targets(result):
-        print(f"{what:46} {where:32} {value:8.3f} {target:>8} {'' if met else '  MISSED'}")
+        verdict = "" if met or result["quick"] else "  MISSED"  # the targets are for real models
+        print(f"{what:46} {where:32} {value:8.3f} {target:>8}{verdict}")

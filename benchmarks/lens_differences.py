@@ -20,9 +20,9 @@ from activations.capture import Reader
 from activations.diagnosis import TEXTS
 from activations.sites import SITES, find_points, find_trunk, has_site
 from activations.testing import tiny_model
-from activations.transformer_lens import HOOKS, LensReader, build_bridge
+from activations.transformer_lens import LensReader, build_bridge, hook_name
 
-ARCHITECTURES = ("llama", "gpt2", "qwen2", "qwen3", "gemma2", "gpt_neox", "mistral")
+ARCHITECTURES = ("llama", "gpt2", "qwen2", "qwen3", "gemma2", "olmo2", "gpt_neox", "mistral")
 
 
 def read_both(model: LoadedModel, sites: list[str]) -> dict[str, dict[str, Tensor]]:
@@ -35,7 +35,7 @@ def read_both(model: LoadedModel, sites: list[str]) -> dict[str, dict[str, Tenso
         options: Any = {"pool": "none", "store_dtype": torch.float32}
         points = find_points(trunk, (site,), layers)
         found["hf"][site] = Reader(trunk, points, masked=False, **options).read(batch)
-        names = [HOOKS[site].format(layer=layer) for layer in layers]
+        names = [hook_name(bridge, site, layer) for layer in layers]
         found["lens"][site] = LensReader(bridge, names, **options).read(batch)
     return found
 

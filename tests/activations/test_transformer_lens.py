@@ -17,12 +17,12 @@ LENS = {"backend": "transformer_lens", "progress": False}
     ("name", "tokens"),
     [
         ("llama", "response_last"),
-        *((n, "response_mean") for n in ["llama", "gpt2", "qwen2", "gemma2", "gpt_neox"]),
+        *((n, "response_mean") for n in ["llama", "gpt2", "qwen2", "gemma2", "olmo2", "gpt_neox"]),
     ],
 )
 def test_shared_sites_equal_the_default_backend(models, rows, name, tokens):
     model = models(name)
-    sites = [s for s in SHARED if name not in ("gpt_neox", "gemma2") or s in ("resid_pre", "resid_post")]
+    sites = [s for s in SHARED if name != "gpt_neox" or s != "resid_mid"]
     ours = extract(model, rows, sites=sites, tokens=tokens, progress=False)
     theirs = extract(model, rows, sites=sites, tokens=tokens, **LENS)
     assert theirs.key != ours.key
@@ -77,6 +77,6 @@ def test_disagreeing_backends_are_refused(rows, monkeypatch):
     import activations.transformer_lens as lens
     from activations import ParityError
 
-    monkeypatch.setattr(lens, "HOOKS", {**lens.HOOKS, "resid_post": "blocks.{layer}.mlp.hook_out"})
+    monkeypatch.setattr(lens, "HOOKS", {**lens.HOOKS, "resid_post": ("blocks.{layer}.mlp.hook_out",)})
     with pytest.raises(ParityError, match="backend == hf"):
         extract(tiny_model(), rows, **LENS)
