@@ -174,7 +174,8 @@ def pipeline(model: LoadedModel, lengths: Sequence[int], rounds: int) -> dict[st
         hit = statistics.median(
             seconds(lambda: extract(model, rows, store=folder, progress=False)) for _ in range(5)
         )
-        read = statistics.median(seconds(lambda: [p.read_bytes() for p in path.iterdir()]) for _ in range(5))
+        files = list(path.iterdir())
+        read = statistics.median(seconds(lambda: [p.read_bytes() for p in files]) for _ in range(5))
     job = plan_job(
         model,
         rows,
