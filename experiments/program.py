@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from rich.console import Console
@@ -14,17 +15,20 @@ from rich.logging import RichHandler
 def run_program_main(main: Callable[[list[str]], None]) -> None:
     """Call ``main`` with the command line; wrong input ends with its message and exit code 2.
 
-    Errors that say what to do (`ValueError`, `FileNotFoundError`) are shown without a traceback; set
-    ``SOPHISTRY_TRACEBACK=1`` to see where they came from.
+    Errors that say what to do (`ValueError`, `OSError`, and the library's own) are shown without a traceback;
+    set ``SOPHISTRY_TRACEBACK=1`` to see where they came from.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(show_path=False, show_level=False)]
-    )
+    from activations import WeightsError
+    from tasks.sandbox import SandboxError
+
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, show_time=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     for name in ("experiments", "activations", "backdoor", "rlhf", "probes", "tasks"):
         logging.getLogger(name).setLevel(logging.INFO)
+    _quiet_transformers()
     try:
         main(sys.argv[1:])
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError, WeightsError, SandboxError) as error:
         if os.environ.get("SOPHISTRY_TRACEBACK"):
             raise
         Console(stderr=True).print(f"Error: {error}", style="red", highlight=False, markup=False)
@@ -32,3 +36,11 @@ def run_program_main(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped. The same command goes on where this run stopped.")
         raise SystemExit(130) from None
+
+
+def _quiet_transformers() -> None:
+    """Keep transformers' own bars and notices about its future off a terminal that shows ours."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
