@@ -55,13 +55,11 @@ def describe(folder: Path) -> str:
 
 
 def find_leftovers(root: Path, *, damaged: bool = False) -> list[Leftover]:
-    """Unfinished folders and stray locks under `root`; with `damaged`, stores that fail verification too."""
+    """Unfinished folders under `root`; with `damaged`, also stores that fail verification."""
     found = []
     for path in sorted(root.iterdir()):
         if path.is_dir() and path.suffix == ".part":
             found.append(_leftover(path, "unfinished: running extract again would go on from here"))
-        elif path.is_dir() and path.suffix == ".locks":
-            found.append(_leftover(path, "locks of an extraction that is over or was stopped"))
         elif damaged and (path / MANIFEST).is_file():
             try:
                 ActivationStore.open(path, verify=True)

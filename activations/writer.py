@@ -22,6 +22,7 @@ from activations.store import MANIFEST, Shard, dump_manifest, hash_bytes_of
 log = logging.getLogger(__name__)
 
 PLAN = "plan.json"
+LOCKS = ".locks"
 POLL_SECONDS = 0.2
 
 
@@ -35,7 +36,7 @@ class StoreWriter:
     def __init__(self, root: Path, key: str, plan: Sequence[Sequence[int]]) -> None:
         self.root, self.key = root, key
         self.final, self.part = root / key, root / f"{key}.part"
-        self.locks = root / f"{key}.locks"
+        self.locks = root / LOCKS
         with _explained(self.part):
             self.plan = self._agree_on(plan)
 
@@ -96,7 +97,8 @@ class StoreWriter:
             if not self.finished:
                 with _explained(self.part):
                     self._seal(head)
-        shutil.rmtree(self.locks, ignore_errors=True)
+        for lock in self.locks.glob(f"{self.key}-*.lock"):
+            lock.unlink(missing_ok=True)  # the folder stays: another process may be about to use it
         return self.final
 
     def _seal(self, head: dict[str, Any]) -> None:
@@ -118,7 +120,7 @@ class StoreWriter:
         from filelock import FileLock
 
         self.locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.locks / f"{name}.lock", timeout=timeout)
+        return FileLock(self.locks / f"{self.key}-{name}.lock", timeout=timeout)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -82,7 +82,9 @@ def main() -> int:
         for run in range(options.runs):
             root = Path(folder) / str(run)
             moments = killed_run(root, generator)
-            (store,) = [path for path in root.iterdir() if path.suffix not in (".locks", ".part")]
+            (store,) = [
+                path for path in root.iterdir() if path.name != writer.LOCKS and path.suffix != ".part"
+            ]
             same = contents(store) == undisturbed and not list(root.glob("*.part"))
             wrong, kills = wrong + (not same), kills + len(moments)
             verdict = "identical" if same else "DIFFERENT"

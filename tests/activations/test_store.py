@@ -21,7 +21,7 @@ from activations import writer as writer_module
 from activations.housekeeping import find_leftovers
 from activations.store import MANIFEST, dump_manifest
 from activations.testing import tiny_model
-from activations.writer import StoreWriter, check_space, shard_rows
+from activations.writer import LOCKS, StoreWriter, check_space, shard_rows
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_a_run_that_fails_midway_resumes_to_the_same_bytes(models, rows, tmp_pat
     assert written == [0, 1, 2]  # shard 0 was not computed again
     assert contents(resumed.path) == contents(whole.path)
     assert not list((tmp_path / "cut").glob("*.part"))
-    assert not list((tmp_path / "cut").glob("*.locks"))
+    assert not list((tmp_path / "cut").rglob("*.lock"))
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_two_processes_on_one_key_end_with_one_whole_store(tmp_path):
     [worker.join(60) for worker in workers]
     assert [worker.exitcode for worker in workers] == [0, 0]
     extract_into(tmp_path / "one")
-    (both,), (one,) = ([p for p in (tmp_path / n).iterdir() if p.suffix != ".locks"] for n in ("both", "one"))
+    (both,), (one,) = ([p for p in (tmp_path / n).iterdir() if p.name != LOCKS] for n in ("both", "one"))
     assert contents(both) == contents(one)
 
 
 def test_killed_runs_resume_to_identical_bytes(tmp_path):
     extract_into(tmp_path / "whole")
-    (whole,) = [path for path in (tmp_path / "whole").iterdir() if path.is_dir()]
+    (whole,) = [path for path in (tmp_path / "whole").iterdir() if path.name != LOCKS]
     context, generator, root = multiprocessing.get_context("fork"), random.Random(0), tmp_path / "killed"
     for shards in (0, 1, 3, 4):  # SIGKILL once that many shards are finished
         worker = context.Process(target=extract_into, args=(root,))
@@ -191,7 +191,7 @@ def test_killed_runs_resume_to_identical_bytes(tmp_path):
         worker.kill()
         worker.join()
     extract_into(root)
-    (resumed,) = [path for path in root.iterdir() if path.suffix != ".locks"]
+    (resumed,) = [path for path in root.iterdir() if path.name != LOCKS]
     assert contents(resumed) == contents(whole)
 
 
@@ -230,7 +230,7 @@ def test_prune_lists_leftovers_and_deletes_only_when_told(store, capsys):
     assert (root / "abc.part").exists()
     assert "add --yes" in capsys.readouterr().out
     main(["prune", str(root), "--yes"])
-    assert sorted(path.name for path in root.iterdir()) == [store.key]
+    assert sorted(path.name for path in root.iterdir()) == [LOCKS, store.key]
 
 
 def test_inspect_and_verify_speak_for_the_store(store, capsys):
