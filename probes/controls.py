@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "Reader", "frozen_scores", "in_domain_scores", "random_direction_scores"]
 
-Features = tuple[np.ndarray, np.ndarray]
+Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training rows and of the others
 
 
 @dataclass(frozen=True, kw_only=True)
