@@ -5,6 +5,7 @@ Labels are 0/1 with 1 = misleading, a higher score means "more likely misleading
 turned around.
 """
 
+from probes.attention import AttentionProbe, TokenProbe
 from probes.contrast import CONTRAST_PAIRS, ContrastPair, ContrastPairProbe, contrast_rows
 from probes.domain import Domain, DomainError
 from probes.families import FAMILIES, Family
@@ -15,14 +16,18 @@ from probes.mlp import MLPProbe
 from probes.nulls import max_statistic_null
 from probes.persistence import Provenance, load_probe, save_probe
 from probes.power import equivalence_test, minimum_detectable_auroc
+from probes.ragged import Ragged
 from probes.results import TransferResult
 from probes.statistics import bootstrap_auroc, bootstrap_difference, delong_interval, delong_test
 from probes.sweep import SweepResult, sweep
 from probes.transfer import TransferOptions, transfer
+from probes.unsupervised import CCSProbe, PCAProbe
 
 __all__ = [
     "CONTRAST_PAIRS",
     "FAMILIES",
+    "AttentionProbe",
+    "CCSProbe",
     "ContrastPair",
     "ContrastPairProbe",
     "Domain",
@@ -33,9 +38,12 @@ __all__ = [
     "LogisticProbe",
     "MLPProbe",
     "MeanDifferenceProbe",
+    "PCAProbe",
     "Provenance",
+    "Ragged",
     "RidgeProbe",
     "SweepResult",
+    "TokenProbe",
     "TransferOptions",
     "TransferResult",
     "auroc",

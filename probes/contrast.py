@@ -133,7 +133,7 @@ class ContrastPairProbe(LinearProbe):
             )
         if self.normalize:
             middle, half = (bad + good) / 2, (bad - good) / 2
-            half = half / np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-12)
+            half = half / np.maximum(2 * np.linalg.norm(half, axis=1, keepdims=True), 1e-12)
             bad, good = middle + half, middle - half
         data = self._check_training(np.concatenate([bad, good]), np.repeat([1, 0], len(bad)))
         self._set_linear(*_difference(data), data)

@@ -18,6 +18,7 @@ from probes.base import LinearProbe, Probe
 from probes.batched import batched_fit
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.mlp import MLPProbe, mlp_cells
+from probes.unsupervised import PCAProbe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,12 +64,16 @@ FAMILIES: dict[str, Family] = {
         Family(name="ridge", probe=RidgeProbe(), grid={"alpha": (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)}),
         Family(name="mean-difference", probe=MeanDifferenceProbe(), grid={"scale": ("none", "standard")}),
         Family(name="lda", probe=LDAProbe()),
+        Family(name="pca", probe=PCAProbe()),
         Family(
-            name="mlp", probe=MLPProbe(hidden=32), grid={"weight_decay": (0.1, 10.0)}, max_layers=MLP_LAYERS
+            name="mlp",
+            probe=MLPProbe(hidden=32, max_epochs=30, learning_rate=0.01),
+            grid={"weight_decay": (0.1, 10.0)},
+            max_layers=MLP_LAYERS,
         ),
         Family(
             name="mlp-linear",
-            probe=MLPProbe(hidden=0),
+            probe=MLPProbe(hidden=0, max_epochs=30, learning_rate=0.01),
             grid={"weight_decay": (0.1, 10.0)},
             max_layers=MLP_LAYERS,
         ),

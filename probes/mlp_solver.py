@@ -31,13 +31,13 @@ class MLPSpec:
     """How one MLP is trained. `hidden=0` is a linear map (the paper's other reading of "1-layer MLP")."""
 
     hidden: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 0.1  # decoupled, as in AdamW
     l1: float = 0.0  # on first-layer weights
     dropout: float = 0.0  # of hidden units (of inputs when hidden is 0)
     schedule: str = "cosine"
     activation: str = "relu"
-    max_epochs: int = 100
+    max_epochs: int = 60
     patience: int = 20  # epochs without a better validation loss; half of it for the plateau schedule
 
     def __post_init__(self) -> None:

@@ -72,7 +72,7 @@ def save_probe(
     record = {
         "schema": PROBE_SCHEMA,
         "probe": type(probe).__name__,
-        "params": probe.get_params(deep=False),
+        "params": {name: _param(value) for name, value in probe.get_params(deep=False).items()},
         "classes": probe.classes_.tolist(),
         "n_features": probe.n_features_in_,
         "provenance": dataclasses.asdict(provenance) if provenance else None,
@@ -113,12 +113,10 @@ def load_probe(path: str | Path) -> Probe:
         raise ValueError(
             f"{path}: schema {record.get('schema')!r} is not {PROBE_SCHEMA!r}; save the probe again"
         )
-    kind = probe_classes().get(record["probe"])
-    if kind is None:
-        raise ValueError(
-            f"{path}: probe {record['probe']!r} is not known; known: {', '.join(sorted(probe_classes()))}"
-        )
-    probe = kind(**record["params"])
+    if record["probe"] not in probe_classes():
+        known = ", ".join(sorted(probe_classes()))
+        raise ValueError(f"{path}: probe {record['probe']!r} is not known; known are {known}")
+    probe = _make(record)
     probe.classes_ = np.asarray(record["classes"])
     probe.n_features_in_ = int(record["n_features"])
     probe._restore(load_file(path / "probe.safetensors"))
@@ -147,6 +145,23 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _param(value: Any) -> Any:
+    """Describe a parameter that is itself a probe by its class and parameters."""
+    if isinstance(value, Probe):
+        params = {name: _param(inner) for name, inner in value.get_params(deep=False).items()}
+        return {"probe": type(value).__name__, "params": params}
+    return value
+
+
+def _make(record: dict[str, Any]) -> Probe:
+    """Make an unfitted probe from its description."""
+    params = {
+        name: _make(value) if isinstance(value, dict) and "probe" in value else value
+        for name, value in record["params"].items()
+    }
+    return probe_classes()[record["probe"]](**params)
 
 
 def _plain(value: Any) -> Any:
