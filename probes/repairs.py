@@ -137,7 +137,10 @@ def _pieces(setup: Setup, target: Domain) -> list[Piece]:
     if crossing is None:
         return [_piece(setup, setup.selection.cell, slice(None), np.ones(len(target), dtype=bool))]
     fold = np.array([crossing[str(group)] for group in target.groups])
-    return [_piece(setup, fit.select_without(k).cell, fit.plan.fold != k, fold == k) for k in np.unique(fold)]
+    return [
+        _piece(setup, fit.select_without(k).cell, fit.plan.fold != k, fold == k)
+        for k in map(int, np.unique(fold))
+    ]
 
 
 def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) -> Piece:
