@@ -90,21 +90,24 @@ def auroc_columns(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (ranks[..., y == 1].sum(-1) - n1 * (n1 + 1) / 2) / (n1 * n0)
 
 
-def weighted_auroc(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_auroc(
+    y: np.ndarray, scores: np.ndarray, weights: np.ndarray, in_order: bool = False
+) -> np.ndarray:
     """Return the AUROC of one score vector under each row weighting in `weights` `[draw, row]`.
 
     With integer weights this equals the AUROC of the rows repeated that often. NaN where a class has no
-    weight.
+    weight. With `in_order` the rows are taken to be sorted by score already.
 
     >>> weighted_auroc(np.array([0, 1, 1]), np.array([0.5, 1.0, 0.0]), np.array([[1, 1, 1], [1, 3, 1]]))
     array([0.5 , 0.75])
     """
-    order = np.argsort(scores, kind="stable")
-    sorted_scores, labels = scores[order], y[order]
-    weights = np.asarray(weights, dtype=np.float64)[:, order]
+    weights = np.asarray(weights, dtype=np.float64)
+    if not in_order:
+        order = np.argsort(scores, kind="stable")
+        scores, y, weights = scores[order], y[order], weights[:, order]
     # Equal scores share one block; a positive beats the negatives of earlier blocks and half of its own.
-    starts = np.flatnonzero(np.r_[True, sorted_scores[1:] != sorted_scores[:-1]])
-    positive, negative = weights * (labels == 1), weights * (labels == 0)
+    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
+    positive, negative = weights * (y == 1), weights * (y == 0)
     if len(starts) < len(scores):
         positive = np.add.reduceat(positive, starts, axis=1)
         negative = np.add.reduceat(negative, starts, axis=1)

@@ -36,7 +36,7 @@ __all__ = [
     "wilson_interval",
 ]
 
-_CHUNK = 4_000_000  # weights held at once by the bootstrap, in numbers
+_CHUNK = 1_000_000  # weights held at once by the bootstrap, in numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,10 @@ class GroupBootstrap:
         kept: list[np.ndarray] = []
         found = drawn = 0
         while found < n_draws:
-            batch = rng.multinomial(self.n_groups, np.full(self.n_groups, 1 / self.n_groups), size=n_draws)
+            chosen = rng.integers(0, self.n_groups, size=(n_draws, self.n_groups))
+            chosen += self.n_groups * np.arange(n_draws)[:, None]
+            batch = np.bincount(chosen.ravel(), minlength=n_draws * self.n_groups)
+            batch = batch.reshape(n_draws, self.n_groups)
             usable = batch[(batch @ positive > 0) & (batch @ negative > 0)]
             drawn += n_draws
             if drawn > 100 * n_draws:
@@ -99,9 +102,11 @@ class GroupBootstrap:
         return self._weighted(scores, 1.0 - np.eye(self.n_groups))
 
     def _weighted(self, vector: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        step = max(1, _CHUNK // len(self.y))
+        order = np.argsort(vector, kind="stable")
+        y, sorted_scores, member = self.y[order], vector[order], self.member[order]
+        step = max(1, _CHUNK // len(y))
         parts = [
-            weighted_auroc(self.y, vector, counts[start : start + step, self.member])
+            weighted_auroc(y, sorted_scores, counts[start : start + step, member], in_order=True)
             for start in range(0, len(counts), step)
         ]
         return np.concatenate(parts)

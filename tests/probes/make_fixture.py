@@ -6,7 +6,7 @@ python tests/probes/make_fixture.py
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from planted import make_directions, make_domain
 
