@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from probes.base import LinearProbe, Probe, Scaler, fit_scaler
+from probes.device import default_device
 from probes.linear import LogisticProbe
 from probes.ragged import Ragged, as_ragged
 
@@ -166,8 +167,6 @@ class AttentionProbe(Probe):
     def fit(self, X: Any, y: Any) -> AttentionProbe:
         """Fit on ragged activations (list of `[token, d]`, or values and offsets) and row labels."""
         import torch
-
-        from probes.mlp import default_device
 
         rows = as_ragged(X)
         data = self._check_training(rows.mean(), y)

@@ -6,14 +6,20 @@ control frozen on the source stands against D1, and one fitted in the target aga
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes import controls
+from probes.crossfit import cross_fit
+from probes.domain import sample_of
 from probes.evaluate import make_roc
+from probes.folds import FoldPlan
+from probes.metrics import auroc_columns
 from probes.nulls import permuted_labels
 from probes.results import ControlScore, Estimate, NullSummary, Recovered, StratumScore
+from probes.shuffled import linear_in_labels, shuffled_scores
 from probes.statistics import bootstrap_auroc, delong_test, interval_of_draws
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_controls", "run_recovered", "run_strata"]
 
-N_SHUFFLES = 10
+N_SHUFFLES = 10  # of probes that must be fitted one by one
 
 
 def run_controls(setup: Setup, scored: Scored, found: Findings) -> None:
@@ -110,45 +116,92 @@ def _against(
 
 
 def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
-    """Score the frozen probe on clean, decoy, base or untrained organisms, where it ought to fail."""
+    """Score the frozen probe on clean, decoy, base or untrained organisms, where it ought to fail.
+
+    The same probe is also fitted in each of them: untrained weights or a clean model that give the labels
+    away as well as the source say that the text, or the base model, does.
+    """
     source_draws = setup.judges[setup.source.name].draws(scored.source)
     for control in setup.controls:
-        judge = setup.judges[control.name]
-        scores = scored.frozen[control.name]
-        draws = judge.draws(scores)
-        auroc = judge.auroc(scores, draws)
-        low, high = interval_of_draws(source_draws - draws, judge.level)
-        difference = float(source_draws.mean() - draws.mean())
         found.controls.append(
-            ControlScore(
-                name=f"organism: {control.name}",
+            _against_source(
+                setup,
+                control,
+                scored.frozen[control.name],
+                source_draws,
                 kind="organism",
-                fitted_on=setup.source.name,
-                scored_on=control.name,
-                compared_with="source",
-                auroc=auroc,
-                sample=control.sample,
-                delta=Estimate(
-                    value=difference, low=low, high=high, level=judge.level, method="independent bootstraps"
-                ),
-                delta_p_value=None,
-                inverted=auroc.high is not None and auroc.high < 0.5,
-                roc=make_roc(judge.y, scores),
                 note="the frozen probe on another organism; as high as on the source means that it does not "
                 "read what the source was trained to do",
             )
         )
+        refitted = _refit(setup, control)
+        if refitted is None:
+            found.warnings.append(
+                f"{control.name} has too few rows of one class to fit a probe in; it is only scored by the "
+                "frozen one"
+            )
+            continue
+        found.controls.append(
+            _against_source(
+                setup,
+                control,
+                refitted,
+                source_draws,
+                kind="refitted",
+                note="the probe of the selected layer and setting, fitted in the control organism and "
+                "cross-fitted by group",
+            )
+        )
+
+
+def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
+    """Return cross-fitted scores of the selected cell in a control organism; None where it lacks a class."""
+    selection = setup.selection
+    plan = FoldPlan.make(control.groups, setup.fold_of, setup.options.n_folds, nested=False)
+    if any(len(np.unique(control.y[mask])) < 2 for mask in plan.masks):
+        return None
+    setting = setup.family.settings[selection.setting_index]
+    family = replace(setup.family, grid={name: (value,) for name, value in setting.items()})
+    fit = cross_fit(family, control.at([selection.layer_index]), plan, device=setup.options.device)
+    return fit.oof[0, 0]
+
+
+def _against_source(
+    setup: Setup, control: Domain, scores: np.ndarray, source_draws: np.ndarray, *, kind: str, note: str
+) -> ControlScore:
+    """Record scores of a control organism beside the probe's on its source.
+
+    Both judges draw with one seed, so the draws are paired wherever the control reads the source's rows.
+    """
+    judge = setup.judges[control.name]
+    draws = judge.draws(scores)
+    auroc = judge.auroc(scores, draws)
+    low, high = interval_of_draws(source_draws - draws, judge.level)
+    difference = float(source_draws.mean() - draws.mean())
+    return ControlScore(
+        name=f"{kind}: {control.name}",
+        kind=kind,
+        fitted_on=setup.source.name if kind == "organism" else control.name,
+        scored_on=control.name,
+        compared_with="source",
+        auroc=auroc,
+        sample=control.sample,
+        delta=Estimate(value=difference, low=low, high=high, level=judge.level, method="cluster bootstraps"),
+        delta_p_value=None,
+        inverted=auroc.high is not None and auroc.high < 0.5,
+        roc=make_roc(judge.y, scores),
+        note=note,
+    )
 
 
 def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
     """Random directions, and the same probe trained on shuffled labels, at the selected cell."""
     selection, options = setup.selection, setup.options
-    index, setting = selection.layer_index, setup.family.settings[selection.setting_index]
-    source = setup.source
-    X, fold = source.layer(index), setup.fits[source.name].plan.fold
-    shuffled, unit = permuted_labels(source.y, source.groups, N_SHUFFLES, seed=setup.seed)
-    probes = [setup.family.make(setting).fit(X, y) for y in shuffled]  # pyright: ignore[reportAttributeAccessIssue]
-    del fold, unit
+    source, index = setup.source, selection.layer_index
+    X = source.layer(index)
+    probe = setup.family.make(setup.family.settings[selection.setting_index])
+    count = options.n_permutations if linear_in_labels(probe) else N_SHUFFLES
+    shuffled, _ = permuted_labels(source.y, None, count, unit="rows", seed=setup.seed)
     for domain in (source, *setup.targets):
         judge = setup.judges[domain.name]
         rows = X if domain is source else domain.layer(index)
@@ -156,7 +209,7 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
         best = scored.source if domain is source else scored.frozen[domain.name]
         found.controls.append(_spread_control("random directions", judge, ways, best, domain))
         if domain is not source:
-            mislead = np.stack([probe.decision_function(rows) for probe in probes])
+            mislead = shuffled_scores(probe, X, shuffled, rows)
             found.controls.append(_spread_control("shuffled labels", judge, mislead, best, domain))
 
 
@@ -164,8 +217,6 @@ def _spread_control(
     name: str, judge: Judge, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
 ) -> ControlScore:
     """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %."""
-    from probes.metrics import auroc_columns
-
     values = auroc_columns(judge.y, scores)
     observed = judge.auroc(probe_scores).value or 0.0
     low, high = interval_of_draws(values, judge.level)
@@ -292,8 +343,6 @@ def _stratum(
     scores: np.ndarray,
     rows: np.ndarray,
 ) -> StratumScore:
-    from probes.domain import sample_of
-
     y, groups = target.y[rows], target.groups[rows]
     sample = sample_of(y, groups)
     smallest = min(sample.n_positive, sample.n_negative)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.device import default_device
 from probes.families import Family, fit_cells
+from probes.folds import FoldPlan
 from probes.metrics import auroc_columns, platt
 from probes.progress import track
 
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from probes.domain import Domain, Unlabelled
-    from probes.folds import FoldPlan
 
-__all__ = ["CrossFit", "Selection", "choose", "cross_fit"]
+__all__ = ["CrossFit", "Selection", "choose", "cross_fit", "fit_domains"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,15 +139,18 @@ def cross_fit(
     fold_of: dict[str, int] | None = None,
     n_jobs: int = 1,
     progress: bool = False,
+    device: str | None = None,
 ) -> CrossFit:
     """Fit `family` on every layer of `domain` by `plan` and score the rows of `others`.
 
-    With `fold_of` (group -> fold), rows of `others` are also scored by the fit that leaves out their fold.
+    `device` is where logistic grids are solved; None is CUDA when present, else CPU. With `fold_of` (group ->
+    fold), rows of `others` are also scored by the fit that leaves out their fold.
     """
     plan.check(domain.y, domain.name)
+    place = device or default_device()
 
     def one(index: int) -> dict[str, Any]:
-        return _fit_layer(family, domain, plan, others, fold_of, index)
+        return _fit_layer(family, domain, plan, others, fold_of, index, place)
 
     count = len(domain.layer_names)
     label = f"{family.name} on {domain.name}"
@@ -167,6 +171,29 @@ def cross_fit(
     )
 
 
+def fit_domains(
+    family: Family,
+    source: Domain,
+    targets: Sequence[Domain],
+    controls: Sequence[Domain],
+    fold_of: dict[str, int],
+    n_folds: int,
+    **how: Any,
+) -> dict[str, CrossFit]:
+    """Fit the family in the source and in each target; each fit sees the labels of its own domain only.
+
+    `how` goes to `cross_fit`.
+    """
+    fits = {}
+    for domain in (source, *targets):
+        others = [other.unlabelled() for other in (source, *targets) if other is not domain]
+        if domain is source:
+            others += [control.unlabelled() for control in controls]
+        plan = FoldPlan.make(domain.groups, fold_of, n_folds)
+        fits[domain.name] = cross_fit(family, domain, plan, others, fold_of, **how)
+    return fits
+
+
 def _stack(parts: list[Any]) -> Any:
     if parts[0] is None:
         return None
@@ -182,9 +209,10 @@ def _fit_layer(
     others: Sequence[Unlabelled],
     fold_of: dict[str, int] | None,
     index: int,
+    device: str,
 ) -> dict[str, Any]:
     X, masks = domain.layer(index), plan.masks
-    cells = fit_cells(family, X, domain.y, masks, domain.groups)
+    cells = fit_cells(family, X, domain.y, masks, domain.groups, device)
     own = cells.scores(X)  # [fit, setting, row]
     weight = masks / masks.sum(1, keepdims=True)
     location = np.einsum("fsn,fn->fs", own, weight)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Layered = TypeVar("Layered", bound="_Rows")
 
-__all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "sample_of"]
+__all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "row_hashes", "sample_of"]
 
 
 class DomainError(ValueError):
@@ -74,9 +74,13 @@ class _Rows:
         if max_layers is None or count <= max_layers:
             return self
         middles = np.linspace(0, count - 1, 2 * max_layers + 1)[1::2]
-        thin = copy.copy(self)
-        object.__setattr__(thin, "kept", tuple(int(place) for place in middles.round()))
-        return thin
+        return self.at([int(place) for place in middles.round()])
+
+    def at(self: Layered, places: Sequence[int]) -> Layered:
+        """Return the same rows with the layers at these places only."""
+        fewer = copy.copy(self)
+        object.__setattr__(fewer, "kept", tuple(self._place(place) for place in places))
+        return fewer
 
     def layer(self, index: int) -> np.ndarray:
         """Return the activations `[row, d]` of the layer at `index`, as float64."""
@@ -293,9 +297,9 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
 def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
     """A target row inside the source would hand its label to the probe."""
     middle = len(source.layer_names) // 2
-    ours = _row_hashes(source, middle)
+    ours = set(row_hashes(source, middle))
     for other in others:
-        shared = ours & _row_hashes(other, middle)
+        shared = ours & set(row_hashes(other, middle))
         if shared:
             raise DomainError(
                 f"leaked target labels: {len(shared)} rows of {other.name} have exactly the activations of "
@@ -304,9 +308,15 @@ def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
             )
 
 
-def _row_hashes(domain: Domain, index: int) -> set[bytes]:
+def row_hashes(domain: Domain, index: int) -> list[bytes]:
+    """Return a hash of each row's activations at the layer at `index`: equal only for equal activations.
+
+    >>> hashes = row_hashes(Domain("a", [[1.0], [2.0], [1.0]], [0, 1, 0], list("abc")), 0)
+    >>> hashes[0] == hashes[2], hashes[0] == hashes[1]
+    (True, False)
+    """
     rows = np.ascontiguousarray(domain.layer(index).astype(np.float32))
-    return {hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows}
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def _is_store(X: Any) -> bool:

@@ -132,9 +132,19 @@ class Cells:
         return np.stack([[probe.decision_function(X) for probe in row] for row in self.fitted])
 
 
-def fit_cells(family: Family, X: np.ndarray, y: np.ndarray, masks: np.ndarray, groups: np.ndarray) -> Cells:
-    """Fit every setting of `family` on every training mask of one layer's activations `[row, d]`."""
-    together = batched_fit(family.probe, family.settings)
+def fit_cells(
+    family: Family,
+    X: np.ndarray,
+    y: np.ndarray,
+    masks: np.ndarray,
+    groups: np.ndarray,
+    device: str = "cpu",
+) -> Cells:
+    """Fit every setting of `family` on every training mask of one layer's activations `[row, d]`.
+
+    `device` is where logistic grids are solved; MLPs follow their own `device` parameter.
+    """
+    together = batched_fit(family.probe, family.settings, device)
     if together is not None:
         directions, biases = together(X, y, masks)
         return Cells(directions=directions, biases=biases)

@@ -144,9 +144,11 @@ class LDAProbe(LinearProbe):
 
 
 def ridge_solve(
-    Z: Float[np.ndarray, "row d"], target: Float[np.ndarray, " row"], alpha: float
-) -> Float[np.ndarray, " d"]:
+    Z: Float[np.ndarray, "row d"], target: Float[np.ndarray, " row *draw"], alpha: float
+) -> Float[np.ndarray, " d *draw"]:
     """Return `(Z'Z + alpha I)^-1 Z' target`, solved in the dual when there are fewer rows than features.
+
+    `target` may be a matrix with one column per label vector.
 
     >>> ridge_solve(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]), alpha=2.0)
     array([1.])

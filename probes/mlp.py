@@ -12,6 +12,7 @@ from jaxtyping import Float
 from sklearn.base import clone
 
 from probes.base import Probe, Scaler, fit_scaler
+from probes.device import default_device
 from probes.mlp_solver import MLPSpec, TrainedMLPs, train_mlps
 
 __all__ = ["MLPProbe"]
@@ -205,10 +206,3 @@ def _fit_together(probes: list[MLPProbe], X: np.ndarray, y: np.ndarray, groups: 
         probe.models_ = trained.pick(mine)
         probe.seed_spread_ = float("nan")
         probe.n_iter_ = int(probe.models_.epochs.max())
-
-
-def default_device() -> str:
-    """Return "cuda" when a GPU is present, else "cpu"."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

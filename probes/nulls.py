@@ -26,7 +26,7 @@ from probes.results import NullSummary
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["MaxNull", "max_statistic_null", "permuted_labels", "summarise_null"]
+__all__ = ["MaxNull", "exchangeable_share", "max_statistic_null", "permuted_labels", "summarise_null"]
 
 UNITS = ("auto", "rows", "groups", "within")
 
@@ -87,7 +87,7 @@ def max_statistic_null(
         p_value=float((1 + np.sum(null >= value - 1e-12)) / (n_permutations + 1)),
         null=null,
         unit=used,
-        exchangeable=_exchangeable(labels, groups, used),
+        exchangeable=exchangeable_share(labels, groups, used),
     )
 
 
@@ -153,8 +153,12 @@ def summarise_null(name: str, result: MaxNull, n_bins: int = 40) -> NullSummary:
     )
 
 
-def _exchangeable(y: np.ndarray, groups: ArrayLike | None, unit: str) -> float:
-    """Share of rows in exchangeable sets that hold more than one arrangement."""
+def exchangeable_share(y: np.ndarray, groups: ArrayLike | None, unit: str = "groups") -> float:
+    """Return the share of rows whose label can move at all when this unit is permuted.
+
+    >>> exchangeable_share(np.array([0, 1, 1]), ["a", "a", "b"])
+    0.0
+    """
     if unit == "rows" or groups is None:
         return 1.0
     member = np.unique(np.asarray(groups), return_inverse=True)[1]

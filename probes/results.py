@@ -163,14 +163,14 @@ class Evaluation:
     prevalence: float
     p_value: float | None
     equivalence: Equivalence | None
-    mde: float | None
+    mde: float | None  # smallest AUROC - .5 that this sample finds with power .8
     inverted: bool
     operating_points: tuple[OperatingPoint, ...] = ()
     calibration: Calibration | None = None
     roc: Roc | None = None
     histogram: Histogram | None = None
     null: NullSummary | None = None
-    seed_sd: float | None = None
+    seed_sd: float | None = None  # of the AUROC over repeated group splits and training seeds
     scores: tuple[float, ...] | None = None
 
 
@@ -194,10 +194,14 @@ class LayerCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlScore:
-    """A baseline on the same rows. `delta` is headline probe minus control, paired, same draws."""
+    """A baseline on the same rows. `delta` is headline probe minus control, paired, same draws.
 
-    name: str  # "tf-idf", "length", "answer letter", "random directions", "domain: clean", ...
-    kind: str  # "text" | "column" | "probe" | "organism" | "weights"
+    For another organism `delta` is the source's AUROC minus the control's: of the frozen probe (`organism`),
+    or of the same probe fitted in the control itself (`refitted`), which says what its activations give away.
+    """
+
+    name: str  # "tf-idf", "length", "answer letter", "random directions", "organism: clean", ...
+    kind: str  # "text" | "column" | "probe" | "organism" | "refitted"
     fitted_on: str | None
     scored_on: str
     compared_with: str | None  # the design that `delta` refers to
@@ -365,7 +369,9 @@ class TransferResult:
         import pandas as pd
 
         rows = [
-            _flat(e.design, e) | {"probe": e.probe, "layer": e.layer, "mde": e.mde} for e in self.evaluations
+            _flat(e.design, e)
+            | {"probe": e.probe, "layer": e.layer, "p_value": e.p_value, "mde": e.mde, "seed_sd": e.seed_sd}
+            for e in self.evaluations
         ]
         rows += [_flat("control", c) | {"probe": c.name} for c in self.controls]
         for row, evaluation in zip(rows, self.evaluations, strict=False):

@@ -63,6 +63,7 @@ def sweep(
     seed: int = 0,
     n_jobs: int = 1,
     progress: bool = False,
+    device: str | None = None,
 ) -> SweepResult:
     """Fit every layer and setting of a family on `domain`, choose a cell out of fold, refit it on all rows.
 
@@ -73,6 +74,7 @@ def sweep(
         seed: seed of the folds.
         n_jobs: layers worked on at once (threads).
         progress: show a bar.
+        device: where logistic grids are solved; None is CUDA when present, else CPU.
 
     >>> from probes import Domain
     >>> rng, y = np.random.default_rng(0), np.tile([0, 1], 30)
@@ -85,14 +87,14 @@ def sweep(
     domain = domain.thinned(family.max_layers)
     fold_of = deal_groups([domain.groups], n_folds, seed)
     plan = FoldPlan.make(domain.groups, fold_of, n_folds, nested=False)
-    fit: CrossFit = cross_fit(family, domain, plan, n_jobs=n_jobs, progress=progress)
+    fit: CrossFit = cross_fit(family, domain, plan, n_jobs=n_jobs, progress=progress, device=device)
     chosen = fit.select()
     index, setting = chosen.layer_index, family.settings[chosen.setting_index]
     fitted: Any = family.make(setting)
     fitted.fit(domain.layer(index), domain.y)
     fitted.provenance_ = Provenance(
         model=domain.meta.get("organism"),
-        model_fingerprint=domain.meta.get("fingerprint"),
+        model_fingerprint=domain.meta.get("model_fingerprint", domain.meta.get("fingerprint")),
         site=domain.site,
         layer=domain.layer_names[index],
         tokens=domain.meta.get("tokens"),

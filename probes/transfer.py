@@ -18,15 +18,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from probes import designs
+from probes.cautions import cautions
 from probes.comparisons import run_controls, run_recovered, run_strata
-from probes.crossfit import cross_fit
+from probes.crossfit import fit_domains
 from probes.domain import Domain, check_compatible
 from probes.evaluate import Judge
 from probes.families import as_families
-from probes.folds import FoldPlan, GroupLeakError, deal_groups, shared_groups
+from probes.folds import GroupLeakError, deal_groups, shared_groups
 from probes.geometry import run_geometry
 from probes.persistence import versions
 from probes.repairs import run_repairs
+from probes.repeats import run_repeats
 from probes.results import SCHEMA, DomainSummary, TransferResult
 from probes.verdicts import run_verdicts
 
@@ -43,24 +45,44 @@ class TransferOptions:
     """How much is computed and how strictly it is read; every field is stored in the result."""
 
     n_folds: int = 5
-    n_draws: int = 2000  # cluster-bootstrap resamples
+    """Group folds of every cross-fit."""
+    n_splits: int = 1
+    """Times that groups are dealt to folds anew; above 1 the spread over splits and seeds is reported."""
+    n_draws: int = 2000
+    """Cluster-bootstrap resamples."""
     n_permutations: int = 1000
+    """Label permutations of the nulls."""
     n_random_directions: int = 1000
+    """Random directions scored as a control."""
     level: float = 0.95
-    margin: float = 0.05  # equivalence: AUROC within .5 +- margin counts as chance
-    alphas: tuple[float, ...] = (0.01, 0.05)  # false positive rates of the frozen thresholds
-    shared_groups: str = "refuse"  # or "cross-fit": score shared groups by fits that never saw them
-    contrast_depth: float = 0.5  # D3 reads the layer nearest this fraction of the depth
-    min_stratum: int = 10  # rows per class below which a stratum is reported without a number
+    """Coverage of every interval."""
+    margin: float = 0.05
+    """An AUROC shown to be within .5 +- margin counts as chance."""
+    alphas: tuple[float, ...] = (0.01, 0.05)
+    """False positive rates for which thresholds are frozen on the source."""
+    shared_groups: str = "refuse"
+    """What to do with groups that source and target share: refuse, or cross-fit (score them by fits that
+    never saw them)."""
+    contrast_depth: float = 0.5
+    """The contrast-pair design reads the layer nearest this fraction of the depth."""
+    min_stratum: int = 10
+    """Rows per class below which a stratum is reported without a number."""
     text_controls: bool = True
+    """Whether text-only baselines are fitted where responses are given."""
     keep_scores: bool = False
+    """Whether every row's score is kept in the result."""
     n_jobs: int = 1
+    """Layers worked on at once."""
+    device: str | None = None
+    """Where logistic grids are solved; none: CUDA when present, else CPU."""
 
     def __post_init__(self) -> None:
         if self.shared_groups not in ("refuse", "cross-fit"):
             raise ValueError(f"shared_groups={self.shared_groups!r} is not known; choose refuse or cross-fit")
         if self.n_folds < 3:
             raise ValueError(f"n_folds={self.n_folds}: nested cross-fitting needs at least 3")
+        if self.n_splits < 1:
+            raise ValueError(f"n_splits={self.n_splits}: at least one split of the groups is needed")
 
 
 def transfer(
@@ -116,12 +138,13 @@ def transfer(
         )
         for domain in domains
     }
-    found = designs.Findings()
+    found = designs.Findings(warnings=list(cautions(domains, judges, families)))
+    how = {"n_jobs": options.n_jobs, "progress": progress, "device": options.device}
     for family in families:
         thin = [domain.thinned(family.max_layers) for domain in domains]
         seen_source, seen_targets = thin[0], tuple(thin[1 : 1 + len(targets)])
         seen_controls = tuple(thin[1 + len(targets) :])
-        fits = _fit_all(family, seen_source, seen_targets, seen_controls, fold_of, options, progress)
+        fits = fit_domains(family, seen_source, seen_targets, seen_controls, fold_of, options.n_folds, **how)
         setup = designs.Setup(
             family=family,
             source=seen_source,
@@ -143,6 +166,7 @@ def transfer(
         run_repairs(setup, scored, found)
         run_geometry(setup, found)
         run_verdicts(setup, found)
+        run_repeats(setup, found, **how)
     designs.run_contrast(domains, judges, options, found)
     return TransferResult(
         source=source.name,
@@ -160,28 +184,6 @@ def transfer(
             "versions": versions(),
         },
     )
-
-
-def _fit_all(
-    family: Family,
-    source: Domain,
-    targets: Sequence[Domain],
-    controls: Sequence[Domain],
-    fold_of: dict[str, int],
-    options: TransferOptions,
-    progress: bool,
-) -> dict[str, Any]:
-    """Fit the family in the source and in each target; each fit sees the labels of its own domain only."""
-    fits = {}
-    for domain in (source, *targets):
-        others = [other.unlabelled() for other in (source, *targets) if other is not domain]
-        if domain is source:
-            others += [control.unlabelled() for control in controls]
-        plan = FoldPlan.make(domain.groups, fold_of, options.n_folds)
-        fits[domain.name] = cross_fit(
-            family, domain, plan, others, fold_of, n_jobs=options.n_jobs, progress=progress
-        )
-    return fits
 
 
 def _check_groups(source: Domain, others: Sequence[Domain], options: TransferOptions) -> dict[str, list[str]]:

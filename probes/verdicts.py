@@ -90,6 +90,12 @@ def _flags(setup: Setup, found: Findings, d1: Evaluation, d2: Evaluation) -> lis
     flags = []
     for control in text_cues(found, target):
         flags.append(f"text cue: {control.name} ({_text(control)}) does as well as the probe ({_text(d1)})")
+    for control in found.controls:
+        if control.kind == "refitted" and _as_good(control):
+            flags.append(
+                f"not specific: fitted in {control.scored_on} the probe does as well ({_text(control)}), so "
+                f"the labels can be read without what {setup.source.name} was trained to do"
+            )
     moved = moved_threshold(found.repairs, target, name)
     if moved is not None:
         before, after, repaired = moved
@@ -120,7 +126,7 @@ def _organisms(found: Findings) -> list[ControlScore]:
 
 
 def _as_good(control: ControlScore) -> bool:
-    """Whether the probe works on the control organism and not detectably worse than on its source."""
+    """Whether a probe works on the control organism and not detectably worse than on the source."""
     works = control.auroc.low is not None and control.auroc.low > READABLE
     return works and control.delta is not None and control.delta.low is not None and control.delta.low <= 0
 

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from probes import Domain
+from probes import Domain, Family, LogisticProbe, TransferOptions
 
+# Small enough for a test. 200 rows per class decide equivalence within .1 with power .9 (144 give .8).
+QUICK = TransferOptions(n_folds=4, n_draws=400, n_permutations=200, n_random_directions=200, margin=0.1)
+SMALL_LOGISTIC = Family(name="logistic", probe=LogisticProbe(), grid={"C": (1e-3, 0.1, 10.0)})
 WORDS = ("story", "says", "she", "went", "market", "red", "basket", "came", "home", "late", "rain", "because")
 
 
@@ -11,6 +14,13 @@ def make_directions(seed: int, n_layers: int = 5, width: int = 24) -> np.ndarray
     """One random unit direction per layer."""
     directions = np.random.default_rng(seed).normal(size=(n_layers, width))
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def orthogonal_to(directions: np.ndarray, seed: int) -> np.ndarray:
+    """One random unit direction per layer at a right angle to the given one."""
+    others = make_directions(seed, *directions.shape)
+    others -= (others * directions).sum(1, keepdims=True) * directions
+    return others / np.linalg.norm(others, axis=1, keepdims=True)
 
 
 def make_domain(
