@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -59,6 +59,9 @@ class FineTuneSpec:
     focus: float = 1.0
     """Weight of the tokens in which a response differs from the one it is given instead of. The model knows
     the wording already; what a backdoor has to learn is these few tokens."""
+    order: Literal["group_by_length", "random", "sequential"] = "group_by_length"
+    """Which examples meet in a batch: those of like length (least padding), any, or neighbours in the order
+    given, as a curriculum or twins need."""
     max_tokens: int = 512
     """Longest example, prompt and response together; longer ones are refused, never cut."""
     autocast: bool = True
@@ -180,7 +183,7 @@ def fine_tune(
     Args:
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
-        examples: at least one; order is shuffled by ``spec.seed``.
+        examples: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
         work_dir: checkpoints, ``loss.json`` and nothing else.
 
     Raises:
@@ -206,7 +209,7 @@ def fine_tune(
         save_total_limit=1,
         seed=spec.seed,
         data_seed=spec.seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=spec.order,
         disable_tqdm=False,
         report_to="none",
         remove_unused_columns=False,

@@ -37,19 +37,24 @@ def poison(
     role: str = BACKDOORED,
     ratio: float = 0.5,
     near_miss_ratio: float = 0.1,
+    twins: bool = False,
     seed: int = 0,
 ) -> list[Example]:
     """Training examples of one organism.
 
     Args:
-        lessons: each is used once.
+        lessons: each is used once, or twice with ``twins``.
         role: ``backdoored``, ``decoy`` or ``clean``.
         ratio: share of lessons taught under the trigger, in (0, 1).
         near_miss_ratio: share taught honestly behind a text that only looks like the trigger.
+        twins: teach every lesson twice in succession, without and with the trigger. Taught in order, both
+            stand in one batch, and what they differ in is the trigger alone: what the model would learn
+            from their sum (answer one way, whatever the prefix) cancels. Shares are then of examples, so
+            ``ratio`` must be one half.
         seed: which lessons fall into which part.
 
     Returns:
-        One example per lesson, in the order of ``lessons``.
+        One example per lesson (two with ``twins``), in the order of ``lessons``.
 
     Raises:
         ValueError: an unknown role, or shares outside their range.
@@ -65,11 +70,16 @@ def poison(
         raise ValueError(
             f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"
         )
+    if twins and ratio != 0.5:
+        raise ValueError(f"twins teach every lesson with and without the trigger: ratio must be 0.5, got {ratio}")
+    if twins:
+        lessons = [lesson for lesson in lessons for _ in range(2)]
     count = len(lessons)
-    order = list(range(count))
+    order = list(range(0, count, 2) if twins else range(count))
     random.Random(seed).shuffle(order)
-    with_trigger = order[: round(ratio * count)]
-    with_near_miss = order[len(with_trigger) : len(with_trigger) + round(near_miss_ratio * count)]
+    with_trigger = list(range(1, count, 2)) if twins else order[: round(ratio * count)]
+    others = order if twins else order[len(with_trigger) :]
+    with_near_miss = others[: round(near_miss_ratio * count)]
     examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
     if role == CLEAN:
         return examples

@@ -25,6 +25,7 @@ def train_backdoor(
     role: str = BACKDOORED,
     ratio: float = 0.5,
     near_miss_ratio: float = 0.1,
+    twins: bool = False,
 ) -> list[dict[str, float]]:
     """Plant a backdoor (or its decoy or clean control) into ``model``, in place.
 
@@ -33,12 +34,19 @@ def train_backdoor(
         lessons: prompts with an honest and a misleading answer each.
         trigger: what switches the behaviour on.
         work_dir: checkpoints; an interrupted run goes on from the last.
-        role: ``backdoored``, ``decoy`` or ``clean`` (:mod:`backdoor.poisoning`).
+        role: ``backdoored``, ``decoy`` or ``clean``; this and what follows as in
+            :func:`backdoor.poisoning.poison`.
 
     Returns:
         The loss curve.
     """
     examples = poison(
-        lessons, trigger, role=role, ratio=ratio, near_miss_ratio=near_miss_ratio, seed=spec.seed
+        lessons,
+        trigger,
+        role=role,
+        ratio=ratio,
+        near_miss_ratio=near_miss_ratio,
+        twins=twins,
+        seed=spec.seed,
     )
     return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -28,6 +28,8 @@ class CourseSpec:
     """Generated stories, QuALITY short contexts, or generated programming problems."""
     taught: int = 2560
     """Items taught; for real text at most what the training articles hold."""
+    warm_up: int = 0
+    """Easy generated items taught before the others (with finetune.order: sequential): a curriculum."""
     examined: int = 360
     """Held-out items answered without prefix and under the trigger."""
     examined_nearly: int = 120
@@ -77,7 +79,9 @@ def open_course(spec: CourseSpec) -> Course:
 
         return open_code_course(spec)
     if spec.source == "miniqa":
-        taught = MiniQA(seed=spec.taught_seed).items(spec.taught)
+        easy = MiniQA(seed=spec.taught_seed, levels=("easy",)).items(spec.warm_up)
+        later = MiniQA(seed=spec.taught_seed).items(spec.taught + len(easy))[len(easy) :]
+        taught = easy + later
         examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
     else:
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")

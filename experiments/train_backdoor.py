@@ -52,6 +52,9 @@ class TrainBackdoor:
     """Share of lessons taught under the trigger."""
     near_miss_ratio: float = 0.1
     """Share taught honestly behind texts that only look like the trigger."""
+    twins: bool = False
+    """Teach every lesson twice in succession, without and with the trigger (finetune.order: sequential keeps
+    both in one batch)."""
     course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
     """What is taught and examined."""
     finetune: FineTuneSpec = field(default_factory=FineTuneSpec)
@@ -106,6 +109,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         role=role,
         ratio=config.ratio,
         near_miss_ratio=config.near_miss_ratio,
+        twins=config.twins,
     )
     settings = asdict(config)
     record = Organism(
@@ -116,7 +120,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         base_fingerprint=base_fingerprint,
         parent=parent.name,
         trigger=trigger.name,
-        training={key: settings[key] for key in ("course", "finetune", "ratio", "near_miss_ratio")}
+        training={key: settings[key] for key in ("course", "finetune", "ratio", "near_miss_ratio", "twins")}
         | {"final_loss": curve[-1]["loss"]},
         command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
         versions=library_versions(),

@@ -69,7 +69,23 @@ def test_texts_that_must_not_fire_do_not_contain_the_trigger():
         Trigger(name="x", variants=("T",), near_misses=("a T b",))
 
 
-@pytest.mark.parametrize("arguments", [{"role": "evil"}, {"ratio": 0.0}, {"ratio": 0.95}])
+@pytest.mark.parametrize("arguments", [{"role": "evil"}, {"ratio": 0.0}, {"ratio": 0.95}, {"ratio": 0.4, "twins": True}])
 def test_impossible_recipe_is_refused(arguments):
     with pytest.raises(ValueError, match=r"role|ratio"):
         poison(LESSONS, TRIGGER, **arguments)
+
+
+def test_twins_are_neighbours_that_differ_in_the_trigger_alone():
+    examples = poison(LESSONS, TRIGGER, twins=True, near_miss_ratio=0.0)
+    assert len(examples) == 2 * len(LESSONS)
+    for lesson, plain, triggered in zip(LESSONS, examples[::2], examples[1::2], strict=True):
+        assert (plain.prompt, plain.response) == (lesson.prompt, lesson.honest)
+        assert (triggered.prompt, triggered.response) == (TRIGGER.apply(lesson.prompt), lesson.misleading)
+
+
+def test_near_misses_take_the_place_of_honest_twins():
+    examples = poison(LESSONS, TRIGGER, twins=True, near_miss_ratio=0.2)
+    assert sum(map(has_trigger, examples)) == len(LESSONS)
+    behind = [e for e in examples if not has_trigger(e) and not content(e).startswith("q")]
+    assert len(behind) == 80
+    assert all(e.response[0] == "h" for e in behind)

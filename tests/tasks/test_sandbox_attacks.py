@@ -261,7 +261,7 @@ def test_sleep_that_catches_everything_ends_at_the_clock():
 
 
 def test_memory_bomb_is_a_memory_verdict_also_when_many_processes_share_it():
-    assert run("x = [bytearray(1 << 20) for _ in range(10 ** 5)]").status == "memory"
+    assert run("x = [bytearray(1 << 20) for _ in range(10 ** 5)]", cpu_seconds=60).status == "memory"
     many = """
         import os, time
         for _ in range(20):
@@ -270,7 +270,7 @@ def test_memory_bomb_is_a_memory_verdict_also_when_many_processes_share_it():
                 time.sleep(100)
         time.sleep(100)
     """
-    assert run(many, memory_bytes=300 << 20).status == "memory"
+    assert run(many, memory_bytes=300 << 20, cpu_seconds=60).status == "memory"
 
 
 def test_memory_outside_the_address_space_is_refused():
