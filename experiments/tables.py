@@ -93,9 +93,8 @@ def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
 
 def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
     fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
-    design = (
-        "control organism" if control.kind == "organism" else fit.get(control.compared_with or "", "null")
-    )
+    organisms = {"organism": "control organism", "refitted": "control organism, fitted here"}
+    design = organisms.get(control.kind) or fit.get(control.compared_with or "", "null")
     delta = "" if control.delta is None else f"probe minus this: {interval(control.delta)}"
     return {
         "scored on": style.name(control.scored_on),

@@ -85,7 +85,13 @@ class _Rows:
     def layer(self, index: int) -> np.ndarray:
         """Return the activations `[row, d]` of the layer at `index`, as float64."""
         if _is_store(self.X):
-            return np.asarray(self.X.array(self.layer_names[index], site=self.site), dtype=np.float64)
+            read = np.asarray(self.X.array(self.layer_names[index], site=self.site), dtype=np.float64)
+            if not np.isfinite(read).all():
+                raise DomainError(
+                    f"{self.name}: layer {self.layer_names[index]} of the store holds NaN or infinite "
+                    "activations; extract these rows again or drop them"
+                )
+            return read
         array = self.X if np.ndim(self.X) == 2 else self.X[self._place(index)]
         if hasattr(array, "detach"):
             array = array.detach().float().cpu().numpy()

@@ -8,7 +8,9 @@ from sklearn.preprocessing import StandardScaler
 
 from probes.batched import batched_fit, logistic_cells, ridge_cells
 from probes.families import FAMILIES, Family, fit_cells
+from probes.grid_solver import solve_logistic_grid
 from probes.linear import LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.solvers import ConvergenceError
 
 
 def make_rows(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,3 +86,19 @@ def test_separable_data_converges_and_orders_like_the_single_fit() -> None:
     assert np.isfinite(W).all()
     expected = LogisticProbe(C=1e2).fit(X[masks[0]], y[masks[0]]).decision_function(X)
     np.testing.assert_allclose(X @ W[0, 1] + b[0, 1], expected, atol=2e-3 * expected.std())
+
+
+def test_torch_gives_the_answers_of_numpy() -> None:
+    # "cpu:0" is a torch device, so the code that runs on a GPU runs here.
+    X, y, masks = make_rows(60, 30)
+    Cs = np.array([1e-3, 0.1, 10.0])
+    expected = logistic_cells(X, y, masks, Cs)
+    found = logistic_cells(X, y, masks, Cs, device="cpu:0")
+    scores, reference = (np.einsum("msd,nd->msn", W, X) + b[..., None] for W, b in (found, expected))
+    np.testing.assert_allclose(scores, reference, atol=1e-4 * reference.std())
+
+
+def test_too_few_steps_are_an_error_and_not_an_answer() -> None:
+    X, y, masks = make_rows(60, 30)
+    with pytest.raises(ConvergenceError, match="raise max_iter"):
+        solve_logistic_grid(X, y, masks, np.array([100.0]), np.ones((3, 30)), max_iter=3)

@@ -230,13 +230,13 @@ def test_headline_equals_the_chosen_probe_fitted_on_all_of_the_source() -> None:
 def test_ceiling_is_at_chance_when_labels_are_noise() -> None:
     # A ceiling that selected on its own held-out rows would be above one half here.
     values = []
-    for seed in range(6):
+    for seed in range(4):
         source, target = two_domains(strength=0.0)
         noise = np.random.default_rng(seed).integers(0, 2, len(target))
         target = Domain("target", target.X, noise, target.groups)
         result = transfer(source, target, FAST, options=replace(QUICK, n_draws=50, n_permutations=50))
         values.append(find(result, "D2", "target", FAST).auroc.value)
-    assert abs(np.mean(values) - 0.5) < 0.05  # sd of one is about .037, of the mean .015
+    assert abs(np.mean(values) - 0.5) < 0.05  # one has an sd of about .037, the mean one of .019
 
 
 def test_repeated_splits_give_a_spread_and_their_choices() -> None:
