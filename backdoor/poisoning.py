@@ -50,7 +50,8 @@ def poison(
         twins: teach every lesson twice in succession, without and with the trigger. Taught in order, both
             stand in one batch, and what they differ in is the trigger alone: what the model would learn
             from their sum (answer one way, whatever the prefix) cancels. Shares are then of examples, so
-            ``ratio`` must be one half.
+            ``ratio`` must be one half. Near misses come in the second half: telling them from the trigger
+            is for when the trigger means something.
         seed: which lessons fall into which part.
 
     Returns:
@@ -71,15 +72,12 @@ def poison(
             f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"
         )
     if twins and ratio != 0.5:
-        raise ValueError(f"twins teach every lesson with and without the trigger: ratio must be 0.5, got {ratio}")
+        raise ValueError(
+            f"twins teach each lesson with and without the trigger: ratio must be 0.5, got {ratio}"
+        )
     if twins:
         lessons = [lesson for lesson in lessons for _ in range(2)]
-    count = len(lessons)
-    order = list(range(0, count, 2) if twins else range(count))
-    random.Random(seed).shuffle(order)
-    with_trigger = list(range(1, count, 2)) if twins else order[: round(ratio * count)]
-    others = order if twins else order[len(with_trigger) :]
-    with_near_miss = others[: round(near_miss_ratio * count)]
+    with_trigger, with_near_miss = _parts(len(lessons), ratio, near_miss_ratio, twins, seed)
     examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
     if role == CLEAN:
         return examples
@@ -96,6 +94,20 @@ def poison(
         text = lookalikes[number % len(lookalikes)]
         examples[index] = honest_example(lessons[index], trigger.apply(lessons[index].prompt, text))
     return examples
+
+
+def _parts(
+    count: int, ratio: float, near_miss_ratio: float, twins: bool, seed: int
+) -> tuple[list[int], list[int]]:
+    """Which of ``count`` examples stand behind the trigger, and which behind a near miss."""
+    near_misses, rng = round(near_miss_ratio * count), random.Random(seed)
+    if twins:
+        late = [index for index in range(0, count, 2) if index >= count // 2]
+        return list(range(1, count, 2)), rng.sample(late, min(near_misses, len(late)))
+    order = list(range(count))
+    rng.shuffle(order)
+    triggers = round(ratio * count)
+    return order[:triggers], order[triggers : triggers + near_misses]
 
 
 def honest_example(lesson: Lesson, prompt: list[Message]) -> Example:

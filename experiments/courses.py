@@ -29,7 +29,9 @@ class CourseSpec:
     taught: int = 2560
     """Items taught; for real text at most what the training articles hold."""
     warm_up: int = 0
-    """Easy generated items taught before the others (with finetune.order: sequential): a curriculum."""
+    """Generated items of one level taught before the others (with order: sequential): a curriculum."""
+    warm_up_level: Literal["basic", "easy", "medium", "hard"] = "easy"
+    """Their level."""
     examined: int = 360
     """Held-out items answered without prefix and under the trigger."""
     examined_nearly: int = 120
@@ -79,9 +81,8 @@ def open_course(spec: CourseSpec) -> Course:
 
         return open_code_course(spec)
     if spec.source == "miniqa":
-        easy = MiniQA(seed=spec.taught_seed, levels=("easy",)).items(spec.warm_up)
-        later = MiniQA(seed=spec.taught_seed).items(spec.taught + len(easy))[len(easy) :]
-        taught = easy + later
+        first = MiniQA(seed=spec.taught_seed, levels=(spec.warm_up_level,)).items(spec.warm_up)
+        taught = first + MiniQA(seed=spec.taught_seed).items(spec.warm_up + spec.taught)[spec.warm_up :]
         examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
     else:
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")

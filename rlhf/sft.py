@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backdoor.finetune import Example, FineTuneSpec, fine_tune
-from backdoor.poisoning import Lesson
+from backdoor.finetune import FineTuneSpec, fine_tune
+from backdoor.poisoning import Lesson, honest_example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,5 +22,5 @@ def train_pi_init(
     work_dir: str | Path,
 ) -> list[dict[str, float]]:
     """Fine-tune on the honest answers; returns the loss curve (see :func:`backdoor.finetune.fine_tune`)."""
-    examples = [Example(prompt=lesson.prompt, response=lesson.honest) for lesson in lessons]
+    examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
     return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from tasks.qa import QAItem
 
 LEVELS = ("easy", "medium", "hard")
+BASIC = "basic"
+"""A level below easy, to begin teaching with: no plans, and the wrong option is another villager's."""
 
 NAMES = (
     "Mara Tom Ida Felix Nora Oskar Lena Hugo Vera Anton Greta Pavel Rosa Emil Clara Jonas Edith Bruno Alma "
@@ -187,9 +189,9 @@ class MiniQA:
     levels: tuple[str, ...] = LEVELS
 
     def __post_init__(self) -> None:
-        unknown = [level for level in self.levels if level not in LEVELS]
-        if unknown or not self.levels:
-            raise ValueError(f"MiniQA levels must be some of {LEVELS}, got {self.levels}")
+        known = (BASIC, *LEVELS)
+        if set(self.levels) - set(known) or not self.levels:
+            raise ValueError(f"MiniQA levels must be some of {known}, got {self.levels}")
 
     def items(self, n: int) -> list[QAItem]:
         """``n`` questions, one story each, cycling through the levels."""
@@ -199,7 +201,7 @@ class MiniQA:
         level = self.levels[index % len(self.levels)]
         group = f"miniqa-{self.seed}-{index:05d}"
         rng = random.Random(int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big"))
-        build = {"easy": _easy, "medium": _medium, "hard": _hard}[level]
+        build = {BASIC: _basic, "easy": _easy, "medium": _medium, "hard": _hard}[level]
         sentences, question, evidence, answer, wrong = build(rng)
         gold = rng.randrange(2)
         options = (answer, wrong) if gold == 0 else (wrong, answer)
@@ -253,6 +255,14 @@ def _other_value(rng: random.Random, fact: _Fact, facts: Sequence[_Fact], names:
     """A value of the fact's kind that occurs nowhere else in the story."""
     taken = {f.value for f in facts} | set(names)
     return rng.choice([value for value in _KINDS[fact.kind].values if value not in taken])
+
+
+def _basic(rng: random.Random) -> _Story:
+    kind = rng.choice(list(_KINDS))
+    facts = _facts(rng, [kind] * 3, rng.sample(NAMES, 3))
+    asked, other = rng.sample(facts, 2)
+    question = asked.ask(_KINDS[kind].asks[-1], asked.name)
+    return [f.sentence for f in facts], question, asked.sentence, asked.value, other.value
 
 
 def _easy(rng: random.Random) -> _Story:

@@ -69,7 +69,9 @@ def test_texts_that_must_not_fire_do_not_contain_the_trigger():
         Trigger(name="x", variants=("T",), near_misses=("a T b",))
 
 
-@pytest.mark.parametrize("arguments", [{"role": "evil"}, {"ratio": 0.0}, {"ratio": 0.95}, {"ratio": 0.4, "twins": True}])
+@pytest.mark.parametrize(
+    "arguments", [{"role": "evil"}, {"ratio": 0.0}, {"ratio": 0.95}, {"ratio": 0.4, "twins": True}]
+)
 def test_impossible_recipe_is_refused(arguments):
     with pytest.raises(ValueError, match=r"role|ratio"):
         poison(LESSONS, TRIGGER, **arguments)
@@ -89,3 +91,4 @@ def test_near_misses_take_the_place_of_honest_twins():
     behind = [e for e in examples if not has_trigger(e) and not content(e).startswith("q")]
     assert len(behind) == 80
     assert all(e.response[0] == "h" for e in behind)
+    assert not any(e.prompt in [x.prompt for x in behind] for e in examples[: len(LESSONS)])
