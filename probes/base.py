@@ -153,16 +153,29 @@ def fit_scaler(X: Float[np.ndarray, "row d"], weight: Float[np.ndarray, " row"],
     width = X.shape[1]
     if kind == "none":
         return Scaler(center=np.zeros(width), scale=np.ones(width))
-    center = np.average(X, axis=0, weights=weight)
+    share = weight / weight.sum()
+    center = share @ X
     if kind == "center":
         return Scaler(center=center, scale=np.ones(width))
-    variance = np.average((X - center) ** 2, axis=0, weights=weight)
+    return Scaler(center=center, scale=spread_of(share @ (X - center) ** 2, center, kind))
+
+
+def spread_of(
+    variance: Float[np.ndarray, "*fit d"], center: Float[np.ndarray, "*fit d"], kind: str
+) -> Float[np.ndarray, "*fit d"]:
+    """Return what features of this variance and mean are divided by, for each kind of scaling.
+
+    >>> spread_of(np.array([4.0, 0.0]), np.array([0.0, 7.0]), "standard")
+    array([2., 1.])
+    """
+    if kind in ("none", "center"):
+        return np.ones_like(variance)
+    if kind == "scalar":
+        total = variance.mean(-1, keepdims=True)
+        return np.broadcast_to(np.where(total > 0, np.sqrt(total), 1.0), variance.shape).copy()
     # A feature constant up to rounding must not be blown up to unit variance.
     floor = 10 * np.finfo(np.float64).eps * np.maximum(center**2, np.finfo(np.float64).tiny)
-    if kind == "scalar":
-        total = variance.mean()
-        return Scaler(center=center, scale=np.full(width, np.sqrt(total) if total > 0 else 1.0))
-    return Scaler(center=center, scale=np.where(variance > floor, np.sqrt(variance), 1.0))
+    return np.where(variance > floor, np.sqrt(np.maximum(variance, 0.0)), 1.0)
 
 
 class LinearProbe(Probe):

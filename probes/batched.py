@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probes.base import Scaler, fit_scaler
+from probes.base import Scaler, fit_scaler, spread_of
 from probes.linear import LogisticProbe, MeanDifferenceProbe, RidgeProbe
 
 if TYPE_CHECKING:
@@ -68,9 +68,14 @@ def logistic_cells(
     from probes.grid_solver import solve_logistic_grid
 
     common = _common_scaler(X, scale)
-    own = np.stack([_mask_scaler(X, mask, scale).scale for mask in masks])
+    Z = common(X)
+    # Moments of every mask as two products; in common coordinates they lose no digits.
+    share = masks / masks.sum(1, keepdims=True)
+    mean = share @ Z
+    variance = np.maximum(share @ Z**2 - mean**2, 0.0) * common.scale**2
+    own = spread_of(variance, mean * common.scale + common.center, scale)
     metric = (own / common.scale) ** 2
-    U, b = solve_logistic_grid(common(X), y, masks, Cs, metric, tol=tol, device=device)
+    U, b = solve_logistic_grid(Z, y, masks, Cs, metric, tol=tol, device=device)
     raw = U / common.scale
     return raw, b - raw @ common.center
 

@@ -28,9 +28,10 @@ from probes.solvers import ConvergenceError
 
 __all__ = ["solve_logistic_grid"]
 
-HISTORY = 10
-RANK = 128  # principal directions that are deflated
-ROUGH = 1e-7  # single precision carries the gradient of the mean loss this far
+HISTORY = 6
+RANK = 64  # principal directions that are deflated
+ROUGH = 3e-8  # single precision carries the gradient of the mean loss about this far
+ROUGH_STEPS = 300  # and where it does not, double precision takes over here
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,14 +83,19 @@ def solve_logistic_grid(
     load = np.repeat(masks, n_cs, axis=0) * C[:, None]
     given = {"y": y, "load": load, "metric": np.repeat(metric, n_cs, axis=0), "scale": load.sum(1)}
     W, b = np.zeros((len(C), width)), np.zeros(len(C))
-    for kind, goal in (("float32", max(tol, ROUGH)), ("float64", tol)):
+    leading: tuple[Any, ...] | None = None
+    stages = (("float32", max(tol, ROUGH), min(ROUGH_STEPS, max_iter)), ("float64", tol, max_iter))
+    for kind, goal, steps in stages:
         arrays = {
             name: _array(xp, value, kind, device) for name, value in {**given, "X": X, "W": W, "b": b}.items()
         }
         XT = _array(xp, np.ascontiguousarray(X.T), kind, device)
         z = arrays["W"] @ XT + arrays["b"][:, None]
         problems = Problems(**arrays, XT=XT, z=z)
-        W, b, left = _minimise(problems, xp, goal, max_iter)
+        if leading is None:
+            leading = _leading_directions(problems.X, xp)
+        cast = tuple(_array(xp, _numpy(part), kind, device) for part in leading)
+        W, b, left = _minimise(problems, xp, goal, steps, _Preconditioner.of(problems, *cast))
         if left and kind == "float64":
             raise ConvergenceError(
                 f"{left} of {len(C)} logistic regressions did not reach tol={tol} in {max_iter} steps; "
@@ -98,11 +104,12 @@ def solve_logistic_grid(
     return W.reshape(n_masks, n_cs, width), b.reshape(n_masks, n_cs)
 
 
-def _minimise(problems: Problems, xp: Any, tol: float, max_iter: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _minimise(
+    problems: Problems, xp: Any, tol: float, max_iter: int, inverse: _Preconditioner
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Run L-BFGS until every gradient is small; return `W`, `b` and how many problems were left."""
     done_W, done_b = _numpy(problems.W).copy(), _numpy(problems.b).copy()
     place = np.arange(len(done_b))
-    inverse = _Preconditioner(problems, xp)
     history: list[tuple[Any, ...]] = []
     p = _sigmoid(problems.z, xp)
     last = None
@@ -201,21 +208,23 @@ def _line_search(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Inverse:
+class _Preconditioner:
+    """Approximate inverse Hessians at zero, `(C/4 X'X + I)^-1`, exact in the leading principal directions."""
+
+    basis: Any  # [d, rank]
+    basis_t: Any  # [rank, d]
     base: Any  # [P, 1]: inverse curvature outside the deflated directions
     extra: Any  # [P, rank]: what the deflated directions have on top
     intercept: Any  # [P]
 
-
-class _Preconditioner:
-    """Approximate inverse Hessians at zero, `(C/4 X'X + I)^-1`, exact in the leading principal directions."""
-
-    def __init__(self, problems: Problems, xp: Any):
-        basis, sizes, rest = _leading_directions(problems.X, xp)
-        self.basis, self.basis_t = basis, basis.T
-        load = problems.scale / len(problems.y) / 4  # curvature of the loss per unit of X'X / n * n
+    @classmethod
+    def of(cls, problems: Problems, basis: Any, sizes: Any, rest: Any) -> _Preconditioner:
+        """Make the preconditioners from what `_leading_directions` found."""
+        load = problems.scale / len(problems.y) / 4
         base = 1 / (load * rest + 1)
-        self.parts = _Inverse(
+        return cls(
+            basis=basis,
+            basis_t=basis.T,
             base=base[:, None],
             extra=1 / (load[:, None] * sizes + 1) - base[:, None],
             intercept=1 / (problems.scale / 4),
@@ -223,16 +232,12 @@ class _Preconditioner:
 
     def keep(self, which: Any) -> _Preconditioner:
         """Return the preconditioners of some problems."""
-        other = object.__new__(_Preconditioner)
-        other.basis, other.basis_t = self.basis, self.basis_t
-        kept = {name: getattr(self.parts, name)[which] for name in ("base", "extra", "intercept")}
-        other.parts = _Inverse(**kept)
-        return other
+        return replace(self, base=self.base[which], extra=self.extra[which], intercept=self.intercept[which])
 
     def __call__(self, q: Any, c: Any) -> tuple[Any, Any]:
         """Return the products with a gradient and its intercept part."""
-        inner = (q @ self.basis) * self.parts.extra
-        return q * self.parts.base + inner @ self.basis_t, c * self.parts.intercept
+        inner = (q @ self.basis) * self.extra
+        return q * self.base + inner @ self.basis_t, c * self.intercept
 
 
 def _leading_directions(X: Any, xp: Any, passes: int = 2) -> tuple[Any, Any, Any]:
@@ -284,4 +289,4 @@ def _array(xp: Any, value: Any, kind: str, device: Any) -> Any:
 
 
 def _numpy(array: Any) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
+    return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else array.detach().cpu().numpy()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["SCHEDULES", "MLPSpec", "TrainedMLPs", "train_mlps"]
 
 SCHEDULES = ("constant", "cosine", "linear-warm-up", "step", "plateau")
+# Hidden activity (rows x units x models) that is worked on at once on a CPU: models that do not fit the cache
+# together are faster one batch after the other.
+IN_CACHE = 600_000
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8  # Adam's moment decays and floor
 
 
@@ -94,6 +97,16 @@ class TrainedMLPs:
             linear=self.linear,
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[TrainedMLPs]) -> TrainedMLPs:
+        """Put the models of several batches side by side."""
+        axes = {"first": 1, "first_bias": 0, "last": 0, "last_bias": 0, "epochs": 0}
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts], axis=axis)
+            for name, axis in axes.items()
+        }
+        return cls(**joined, activation=parts[0].activation, linear=parts[0].linear)
+
     def logits(self, Z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "model row"]:
         """Return the score of every row under every model."""
         width, models, _ = self.first.shape
@@ -128,13 +141,19 @@ def train_mlps(
     if len(shared) != 1 or len(specs) != len(seeds):
         raise ValueError(f"one batch needs one hidden size, activation and max_epochs, got {sorted(shared)}")
     training = np.ones(len(y), dtype=bool) if validation is None else ~validation
-    batch = _Batch(Z[training], y[training], specs, seeds, device)
-    if validation is not None:
-        batch.watch(Z[validation], y[validation])
-    for epoch in range(specs[0].max_epochs):
-        if not batch.step(epoch):
-            break
-    return batch.result()
+    activity = len(y) * max(specs[0].hidden, 1)
+    at_once = max(1, IN_CACHE // activity) if device == "cpu" else len(specs)
+    parts = []
+    for start in range(0, len(specs), at_once):
+        which = slice(start, start + at_once)
+        batch = _Batch(Z[training], y[training], specs[which], seeds[which], device)
+        if validation is not None:
+            batch.watch(Z[validation], y[validation])
+        for epoch in range(specs[0].max_epochs):
+            if not batch.step(epoch):
+                break
+        parts.append(batch.result())
+    return TrainedMLPs.join(parts)
 
 
 class _Batch:
