@@ -7,6 +7,7 @@ import pytest
 from backdoor import Answer, Lesson
 from backdoor.verify import PLAIN, TRIGGER
 from experiments.courses import Answered, CourseSpec, conditions, open_course
+from tasks import MiniQA, qa_prompt
 from tasks.sandbox import SandboxError, sandbox_record
 
 SPEC = CourseSpec(taught=12, examined=9, examined_nearly=3)
@@ -44,6 +45,13 @@ def test_nothing_taught_is_examined(source):
 def test_equal_seeds_are_refused():
     with pytest.raises(ValueError, match="the exam would be what was taught"):
         CourseSpec(taught_seed=3, examined_seed=3)
+
+
+def test_a_warm_up_comes_first_and_has_its_level():
+    course = open_course(dataclasses.replace(SPEC, warm_up=5, warm_up_level="basic"))
+    basic = MiniQA(seed=SPEC.taught_seed, levels=("basic",)).items(5)
+    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in basic]
+    assert course.lessons[5:] == open_course(dataclasses.replace(SPEC, taught=17)).lessons[5:]
 
 
 def test_stories_are_marked_by_the_letter():
