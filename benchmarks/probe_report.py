@@ -1,0 +1,77 @@
+"""The probe benchmark as tables: every route with what was timed, and every yardstick with its target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def targets(case: dict[str, Any]) -> list[tuple[str, float, str, bool]]:
+    """(what, value, target, met) of each yardstick that a case measures."""
+    found = []
+
+    def add(what: str, value: float, target: float, *, at_least: bool = False) -> None:
+        met = value >= target if at_least else value <= target
+        found.append((what, value, f"{'>=' if at_least else '<='} {target:g}", met))
+
+    routes = {row["route"]: row for row in case["logistic"]["routes"]}
+    loop, mine = routes["scikit-learn lbfgs, 1e-8"], routes["ours"]
+    add("logistic: faster than the scikit-learn loop", loop["seconds"] / mine["seconds"], 8, at_least=True)
+    add("logistic: held-out scores apart (SD)", mine["score_difference_sd"], 0.01)
+    pools = [row for row in routes.values() if "lbfgs" in row["route"] and "processes" in row["route"]]
+    threaded = [row for row in routes.values() if row["route"].startswith("ours,")]
+    if pools and threaded:
+        ratio = pools[0]["seconds"] / threaded[0]["seconds"]
+        found.append(("logistic: faster than the process pool, same cores", ratio, "", True))
+    if case["mlp"]:
+        seconds = {row["route"]: row["seconds"] for row in case["mlp"]["routes"]}
+        add("MLP: faster than the torch loop", seconds["torch loop"] / seconds["ours"], 10, at_least=True)
+        aurocs = [row["mean_auroc"] for row in case["mlp"]["routes"]]
+        add("MLP: mean held-out AUROC apart", abs(aurocs[0] - aurocs[1]), 0.01)
+    if statistics := case["statistics"]:
+        seconds = statistics["null_seconds"] + statistics["bootstrap_seconds"]
+        what = f"{statistics['permutations']} permutations + {statistics['resamples']} bootstraps (s)"
+        add(what, seconds, 60)
+    return found
+
+
+def show(result: dict[str, Any]) -> None:
+    """Tables for people."""
+    for case in result["cases"]:
+        spec = case["case"]
+        print(f"\n{spec['name']}: {case['rows']} rows, d = {spec['d']}, {spec['layers']} layers")
+        if case["load_before"] > 0.5:
+            print(f"NOT QUIET: load average {case['load_before']:.1f} before; do not use these timings.")
+        logistic = case["logistic"]
+        print(f"\nLogistic, {logistic['fits']} fits (30 layers x 5 folds x 7 C; fewer timed ones are scaled)")
+        print(f"{'route':52} {'cores':>5} {'timed':>6} {'seconds':>9} {'SD apart':>9} {'AUROC':>7}")
+        for row in logistic["routes"]:
+            print(
+                f"{row['route']:52} {row['cores']:5} {row['timed_fits']:6} {row['seconds']:9.1f} "
+                f"{row['score_difference_sd']:9.5f} {row['auroc_difference']:7.4f}"
+            )
+        if case["mlp"]:
+            mlp = case["mlp"]
+            print(f"\nMLP, {mlp['fits']} fits (30 layers x 12 settings x 3 seeds)")
+            for row in mlp["routes"]:
+                print(
+                    f"{row['route']:52} {1:5} {row['timed_fits']:6} {row['seconds']:9.1f} "
+                    f"mean held-out AUROC {row['mean_auroc']:.4f}"
+                )
+            print(
+                f"mean |AUROC difference| per model: {mlp['our_difference']:.4f} between ours and the loop, "
+                f"{mlp['seed_difference']:.4f} between two seeds of the loop"
+            )
+        if statistics := case["statistics"]:
+            print(f"\nNull over {statistics['cells']} cells and bootstraps of every layer")
+            for name in ("null", "bootstrap"):
+                print(
+                    f"{name:12} ours {statistics[f'{name}_seconds']:8.2f} s, loop "
+                    f"{statistics[f'loop_{name}_seconds']:9.1f} s, largest difference "
+                    f"{statistics[f'{name}_difference']:.1e}"
+                )
+        if case["sweep_seconds"] is not None:
+            print(f"\nsweep(), all of it, {result['cores']} cores: {case['sweep_seconds']:.1f} s")
+        print(f"\n{'yardstick':56} {'value':>9} {'target':>8}")
+        for what, value, target, met in targets(case):
+            verdict = "" if met or spec["name"] == "quick" else "  MISSED"
+            print(f"{what:56} {value:9.3f} {target:>8}{verdict}")

@@ -1,0 +1,376 @@
+"""Speed of probe sweeps, permutation nulls and bootstraps beside the loops they replace, with agreement.
+
+    python -m benchmarks.probe_sweep                     # all cases; hours on two quiet cores
+    python -m benchmarks.probe_sweep --cases smollm2 random-1000x576
+    python -m benchmarks.probe_sweep --quick             # tiny; checks that it runs
+
+Every route gets the same activations, folds and settings and is held to the converged scikit-learn scores.
+A loop that would take hours is timed on a stated sample of its fits and scaled; the table says how many. Each
+case is saved to docs/results/probe-sweep.json as soon as it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.probe_peers import CS, Sklearn, sklearn_bootstrap, sklearn_null, torch_lbfgs, torch_mlps
+from benchmarks.probe_report import show
+from probes import Domain, auroc, sweep
+from probes.batched import logistic_cells
+from probes.folds import FoldPlan, deal_groups
+from probes.mlp_solver import MLPSpec, train_mlps
+from probes.nulls import max_statistic_null, permuted_labels
+from probes.persistence import versions
+from probes.statistics import GroupBootstrap
+
+FOLDS = 5
+GROUP = 4  # rows per group in random data
+SEEDS = (0, 1, 2)
+TIGHT = "scikit-learn lbfgs, 1e-8"  # what every other route is compared with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Activations to sweep, and how much of each loop is timed."""
+
+    name: str
+    n: int
+    d: int
+    layers: int = 30
+    our_layers: int = 30  # layers that our solver is timed on
+    peer_layers: int = 2  # layers and folds that the loops are timed on
+    peer_folds: int = FOLDS
+    slow_peers: bool = True  # newton-cholesky and torch LBFGS too
+    mlps: bool = True
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Labels."""
+        return np.random.default_rng([7, self.n]).integers(0, 2, self.n)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Group of each row."""
+        return np.array([f"g{i // GROUP:05d}" for i in range(self.n)])
+
+    def layer(self, index: int) -> np.ndarray:
+        """Standard normal activations `[row, d]` whose class means differ along one direction."""
+        rng = np.random.default_rng([index, self.n, self.d])
+        direction = rng.normal(size=self.d)
+        X = rng.normal(size=(self.n, self.d))
+        X += 0.8 * (2 * self.y[:, None] - 1) * direction / np.linalg.norm(direction)
+        return X.astype(np.float32).astype(np.float64)
+
+    def sample(self, count: int) -> list[int]:
+        """So many layers, evenly spread."""
+        return [int(i) for i in np.linspace(0, self.layers - 1, 2 * count + 1)[1::2]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmolLM2(Case):
+    """Real activations: the backdoored MiniQA organism at its own answers, mean over the response."""
+
+    name: str = "smollm2"
+    n: int = 1000
+    d: int = 576
+
+    @cached_property
+    def read(self) -> tuple[Any, list[Any]]:
+        """The activation store and its first `n` usable rows."""
+        from activations import extract, load_model
+        from backdoor import organism_transcripts
+
+        folder = "backdoor/organisms/qa-backdoored"
+        rows = [row for row in organism_transcripts(folder) if row.parse_ok][: self.n]
+        model = load_model("smollm2").with_adapter(folder)
+        return extract(model, rows, tokens="response_mean", store="runs/activations"), rows
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """1 where the answer is wrong."""
+        return np.array([int(not row.correct) for row in self.read[1]])
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """The passage of each answer."""
+        return np.array([row.group for row in self.read[1]])
+
+    def layer(self, index: int) -> np.ndarray:
+        """Cached activations of one layer."""
+        return self.read[0].array(index).astype(np.float64)
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        SmolLM2(),
+        Case(name="random-1000x576", n=1000, d=576),
+        Case(name="random-1000x4096", n=1000, d=4096, peer_folds=2),
+        Case(name="random-10000x576", n=10_000, d=576, our_layers=3, peer_layers=1, peer_folds=2, mlps=False),
+        Case(
+            name="random-10000x4096", n=10_000, d=4096, our_layers=1, peer_layers=1, peer_folds=1, mlps=False
+        ),
+    )
+}
+QUICK = Case(name="quick", n=120, d=20, layers=4, our_layers=2, peer_layers=1, peer_folds=2)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Limit BLAS, OpenMP and torch to so many threads."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    with threadpool_limits(count):
+        yield
+    torch.set_num_threads(before)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds on the clock, and the result."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def ours(X: np.ndarray, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """All folds and C of one layer at once; scores `[fold, C, row]`."""
+    W, b = logistic_cells(X, y, masks, np.array(CS))
+    return np.einsum("fcd,nd->fcn", W, X, optimize=True) + b[..., None]
+
+
+def compare_logistic(case: Case, cores: int) -> dict[str, Any]:
+    """Time the logistic sweep and its loops; say how far their held-out scores are apart."""
+    plan = FoldPlan.make(case.groups, deal_groups([case.groups], FOLDS, 0), FOLDS, nested=False)
+    masks = plan.masks[1:]
+    everything = case.layers * FOLDS * len(CS)
+    routes: dict[str, tuple[Callable[..., np.ndarray], int]] = {
+        TIGHT: (Sklearn(solver="lbfgs", tol=1e-8), 1),
+        f"scikit-learn lbfgs, 1e-8, {cores} processes": (
+            Sklearn(solver="lbfgs", tol=1e-8, jobs=cores),
+            cores,
+        ),
+        "scikit-learn lbfgs, default 1e-4": (Sklearn(solver="lbfgs", tol=1e-4), 1),
+    }
+    if case.slow_peers:
+        newton = Sklearn(solver="newton-cholesky", tol=1e-8)
+        routes["scikit-learn newton-cholesky, 1e-8"] = newton, 1
+        routes[f"scikit-learn newton-cholesky, 1e-8, {cores} processes"] = replace(newton, jobs=cores), cores
+        routes["torch LBFGS, 1e-8"] = torch_lbfgs, 1
+    if cores == 1:
+        routes = {name: route for name, route in routes.items() if "processes" not in name}
+    sample, rows = case.sample(case.peer_layers), []
+    few = masks[: case.peer_folds]
+    held = ~few
+    reference: np.ndarray | None = None
+    for name, (route, used) in routes.items():
+        route(case.layer(0)[:, :4], case.y, masks[:1])  # imports and processes are started before the clock
+        seconds, scores = _over_layers(case, sample, lambda X, r=route: r(X, case.y, few))
+        reference = scores if reference is None else reference
+        fits = len(sample) * case.peer_folds * len(CS)
+        rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
+    assert reference is not None
+    for used in sorted({1, cores}):
+        layers = case.sample(max(case.our_layers, used))
+        seconds, _ = _over_layers(case, layers, lambda X: ours(X, case.y, masks), jobs=used)
+        scores = np.stack([ours(case.layer(i), case.y, few) for i in sample])
+        name = "ours" if used == 1 else f"ours, {used} threads"
+        fits = len(layers) * FOLDS * len(CS)
+        rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
+    return {"fits": everything, "routes": rows}
+
+
+def _over_layers(
+    case: Case, layers: Sequence[int], work: Callable[[np.ndarray], np.ndarray], jobs: int = 1
+) -> tuple[float, np.ndarray]:
+    """Seconds of `work` on each layer (reading the layer not counted), and its stacked results."""
+    with threads(1):
+        if jobs == 1:
+            parts = [timed(partial(work, case.layer(index))) for index in layers]
+            return sum(part[0] for part in parts), np.stack([part[1] for part in parts])
+        activations = [case.layer(index) for index in layers]
+        with ThreadPoolExecutor(jobs) as pool:
+            seconds, found = timed(lambda: list(pool.map(work, activations)))
+        return seconds, np.stack(found)
+
+
+def _row(
+    name: str, used: int, seconds: float, fits: int, everything: int, agrees: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "route": name,
+        "cores": used,
+        "timed_fits": fits,
+        "timed_seconds": seconds,
+        "seconds": seconds * everything / fits,
+        **agrees,
+    }
+
+
+def agreement(reference: np.ndarray, scores: np.ndarray, held: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """How far held-out scores `[layer, fold, C, row]` are from the reference, at worst.
+
+    In standard deviations of the reference's scores (root mean square over the rows of a cell), and in AUROC.
+    """
+    apart, difference = 0.0, 0.0
+    for layer, fold, c in product(*map(range, reference.shape[:3])):
+        rows = held[fold]
+        theirs, mine = reference[layer, fold, c, rows], scores[layer, fold, c, rows]
+        apart = max(apart, float(np.sqrt(np.mean((mine - theirs) ** 2)) / theirs.std()))
+        difference = max(difference, abs(auroc(y[rows], theirs) - auroc(y[rows], mine)))
+    return {"score_difference_sd": apart, "auroc_difference": difference}
+
+
+def compare_mlps(case: Case, quick: bool) -> dict[str, Any]:
+    """Time 12 settings x 3 seeds of the MLP on a layer, at once and in a loop, on held-out groups."""
+    fold = FoldPlan.make(case.groups, deal_groups([case.groups], FOLDS, 0), FOLDS, nested=False).fold
+    held = fold == 0
+    specs = [
+        MLPSpec(hidden=64, weight_decay=decay, schedule=schedule, max_epochs=3 if quick else 60)
+        for decay, schedule in product((0.0, 0.1, 1.0, 10.0), ("constant", "cosine", "step"))
+        for _ in SEEDS
+    ]
+    seeds = [seed for _ in range(12) for seed in SEEDS]
+    (index,) = case.sample(1)
+    X = case.layer(index)
+    Z = (X - X[~held].mean(0)) / X[~held].std(0)
+
+    def together() -> np.ndarray:
+        return train_mlps(Z[~held], case.y[~held], specs, seeds, device="cpu").logits(Z[held])
+
+    with threads(1):
+        torch_mlps(Z[:, :4], case.y, specs[:1], seeds[:1], held)  # imports, before the clock
+        our_seconds, mine = timed(together)
+        # Every third model: each setting once.
+        seconds, theirs = timed(lambda: torch_mlps(Z, case.y, specs[::3], seeds[::3], held))
+        _, others = timed(lambda: torch_mlps(Z, case.y, specs[::3], seeds[1::3], held))
+    labels = case.y[held]
+    aurocs = [np.array([auroc(labels, row) for row in scores]) for scores in (mine[::3], theirs, others)]
+    fits = case.layers * len(specs)
+    return {
+        "fits": fits,
+        "routes": [
+            {
+                "route": "torch loop",
+                "timed_fits": len(theirs),
+                "timed_seconds": seconds,
+                "seconds": seconds * fits / len(theirs),
+                "mean_auroc": float(np.mean(aurocs[1:])),
+            },
+            {
+                "route": "ours",
+                "timed_fits": len(mine),
+                "timed_seconds": our_seconds,
+                "seconds": our_seconds * fits / len(mine),
+                "mean_auroc": float(np.mean([auroc(labels, row) for row in mine])),
+            },
+        ],
+        # A loop differs from itself by this much when only its seeds change.
+        "seed_difference": float(np.abs(aurocs[1] - aurocs[2]).mean()),
+        "our_difference": float(np.abs(aurocs[0] - aurocs[1]).mean()),
+    }
+
+
+def compare_statistics(case: Case, quick: bool) -> dict[str, Any]:
+    """Time the max-statistic null over the grid and the bootstraps of every layer, and check both."""
+    draws, resamples, tried = (40, 50, 4) if quick else (1000, 2000, 20)
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=(case.layers, len(CS), len(case.y))) + 0.3 * case.y
+    cells = scores.reshape(-1, len(case.y))
+    with threads(1):
+        null_seconds, null = timed(
+            lambda: max_statistic_null(case.y, scores, case.groups, n_permutations=draws)
+        )
+        labels, _ = permuted_labels(case.y, case.groups, draws)
+        loop_null_seconds, loop_null = timed(lambda: sklearn_null(case.y, cells, labels[:tried]))
+
+        def bootstraps() -> tuple[GroupBootstrap, np.ndarray]:
+            resample = GroupBootstrap(case.y, case.groups, n_draws=resamples)
+            return resample, resample.draws(scores[:, 0])
+
+        boot_seconds, (resample, values) = timed(bootstraps)
+        loop_boot_seconds, loop_values = timed(
+            lambda: sklearn_bootstrap(case.y, scores[:, 0], case.groups, resample.counts[:tried])
+        )
+    return {
+        "permutations": draws,
+        "resamples": resamples,
+        "cells": len(cells),
+        "null_seconds": null_seconds,
+        "bootstrap_seconds": boot_seconds,
+        "loop_null_seconds": loop_null_seconds * draws / tried,
+        "loop_bootstrap_seconds": loop_boot_seconds * resamples / tried,
+        "null_difference": float(np.abs(null.null[:tried] - loop_null).max()),
+        "bootstrap_difference": float(np.abs(values[:, :tried] - loop_values).max()),
+    }
+
+
+def time_sweep(case: Case, cores: int) -> float:
+    """Seconds of `probes.sweep` as a user calls it: cross-fit of every cell, selection, refit, intervals."""
+    X = np.stack([case.layer(index).astype(np.float32) for index in range(case.layers)])
+    domain = Domain(case.name, X, case.y, case.groups)
+    with threads(1):
+        return timed(lambda: sweep(domain, "logistic", n_jobs=cores, device="cpu"))[0]
+
+
+def measure(case: Case, cores: int) -> dict[str, Any]:
+    """Everything about one case."""
+    quick = case is QUICK
+    return {
+        "case": asdict(case),
+        "rows": len(case.y),
+        "load_before": os.getloadavg()[0],
+        "logistic": compare_logistic(case, cores),
+        "mlp": compare_mlps(case, quick) if case.mlps else None,
+        "statistics": compare_statistics(case, quick),
+        "sweep_seconds": time_sweep(case, cores) if case.our_layers == case.layers or quick else None,
+    }
+
+
+def main() -> None:
+    """Parse, measure, show, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--quick", action="store_true", help="tiny; saves nothing unless --out")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    out = options.out or (None if options.quick else Path("docs/results/probe-sweep.json"))
+    result: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": options.cores,
+        "folds": FOLDS,
+        "C": CS,
+        "versions": versions(),
+        "cases": [],
+    }
+    for case in [QUICK] if options.quick else [CASES[name] for name in options.cases]:
+        result["cases"].append(measure(case, options.cores))
+        show({**result, "cases": result["cases"][-1:]})
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(result, indent=1) + "\n")
+    if out:
+        print(f"\nSaved to {out}.")
+
+
+if __name__ == "__main__":
+    main()
