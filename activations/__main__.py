@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 from activations.housekeeping import describe, find_leftovers, find_stores, remove
+from activations.models import AdapterMismatchError
 from activations.store import ActivationStore, StoreCorruptError
+from activations.weights import WeightsError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit status is 1 when a store is damaged or a model fails its checks."""
+    """Run one command; exit status 1: a store is damaged, a model fails its checks, or nothing is there."""
     parser = argparse.ArgumentParser(prog="python -m activations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in [
@@ -28,7 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     diagnose.add_argument("--adapter", help="PEFT adapter folder")
     diagnose.add_argument("--dtype", default="bfloat16")
     options = parser.parse_args(argv)
-    return COMMANDS[options.command](options)
+    try:
+        return COMMANDS[options.command](options)
+    except EXPECTED as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -71,6 +77,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
+EXPECTED = (StoreCorruptError, WeightsError, AdapterMismatchError, OSError)
 COMMANDS = {"inspect": _inspect, "verify": _verify, "prune": _prune, "diagnose": _diagnose}
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from activations.models import LoadedModel
 from activations.progress import TokenProgress
 from activations.sites import find_points, find_trunk
 from activations.store import MANIFEST, SCHEMA, ActivationStore, StoreCorruptError, read_manifest
-from activations.writer import StoreWriter, check_space
+from activations.tokens import check_texts
+from activations.writer import StoreWriter, check_folder, check_space
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def extract(
         backend: `"hf"` (fast) or `"transformer_lens"` (reference; any hook name as a site).
         token_budget: padded tokens per batch; halved by itself when memory runs out.
         share_prefixes: compute a prefix that several rows share once; `"auto"` does so where it saves at
-            least a tenth of the tokens and this model passes the invariance check.
+            least a tenth of the time and this model passes the invariance check.
         engine: `"local"`, or `"ray"` for many machines.
         progress: show a progress bar.
         store_dtype: `"float32"`, `"bfloat16"` or `"float16"`; None stores each value exactly (float32 for
@@ -70,7 +71,8 @@ def extract(
         An `ActivationStore`, rows in the order given.
 
     Raises:
-        RowError: a row is missing a field, repeated, too long, or keeps no token.
+        RowError: a row is missing a field, repeated, too long, keeps no token, or its tokens do not decode
+            to its text.
         SiteError: a site or layer the model does not have.
         ParityError: the model fails the integrity gate.
         StoreWriteError: the folder cannot be written.
@@ -104,6 +106,9 @@ def extract(
     if root is not None and (found := find_store(root, job.spec)):
         return found
     started = time.perf_counter()
+    check_texts(job.rows, model.tokenizer)
+    if root is not None:
+        check_folder(root)
     job, reader, report = prepare(model, job, insist=share_prefixes is True)
     if root is not None and (found := find_store(root, job.spec)):  # sharing may just have been ruled out
         return found
@@ -218,6 +223,7 @@ def _manifest_head(model: LoadedModel, job: Job, report: Report) -> dict[str, An
             "tokens": [len(row) for row in job.rows],
             "prompt_tokens": [row.prompt_len for row in job.rows],
         },
+        "tokens_saved": job.saved_tokens(),
         "model": {"ref": model.ref, "adapter": str(model.adapter.path) if model.adapter else None},
         "integrity": report.as_json(),
         "environment": _environment(model),

@@ -37,10 +37,12 @@ def describe(folder: Path) -> str:
     spec, rows = manifest["spec"], manifest["rows"]
     layers, size = spec["layers"], sum(shard["bytes"] for shard in manifest["shards"])
     checks = [f"{c['name']} {c['difference']:.1g}" for c in manifest["integrity"]["checks"]]
+    tokens = sum(rows["tokens"])
+    saved = manifest.get("tokens_saved", 0) / tokens
     kept = "every kept token" if manifest["ragged"] else f"pooled: {spec['pool']}"
     lines = [
         f"{folder}",
-        f"  rows       {len(rows['ids'])} in {len(set(rows['groups']))} groups, {sum(rows['tokens'])} tokens",
+        f"  rows       {len(rows['ids'])} in {len(set(rows['groups']))} groups, {tokens} tokens",
         f"  model      {manifest['model']['ref']}"
         + (f" + {manifest['model']['adapter']}" if manifest["model"]["adapter"] else "")
         + f", {spec['dtype']}, fingerprint {spec['model'][:12]}",
@@ -48,7 +50,7 @@ def describe(folder: Path) -> str:
         f"{kept}, width {manifest['d_model']}",
         f"  stored     {spec['store_dtype']}, {size / 1e6:.1f} MB in {len(manifest['shards'])} shards",
         f"  computed   {spec['backend']}, {spec['attention']} attention, {spec['padding']}, "
-        f"prefixes {'shared' if spec['share_prefixes'] else 'not shared'}",
+        + (f"shared prefixes save {saved:.0%} of the tokens" if saved else "no prefixes shared"),
         f"  checked    {'; '.join(checks)}",
     ]
     return "\n".join(lines)

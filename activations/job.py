@@ -11,7 +11,7 @@ from jaxtyping import Int
 from activations.anatomy import Anatomy, examine
 from activations.key import ExtractionSpec, hash_arrays, hash_rows
 from activations.models import LoadedModel
-from activations.prefixes import PrefixGroup, plan_prefixes, worthwhile
+from activations.prefixes import PrefixGroup, plan_prefixes, profitable, worthwhile
 from activations.sites import resolve_layers, resolve_sites, site_layers
 from activations.tokens import EncodedRow, Pool, encode_rows, resolve_selection
 from activations.writer import shard_rows
@@ -72,10 +72,17 @@ class Job:
         return replace(self, spec=replace(self.spec, share_prefixes=on))
 
     def groups(self, rows: Sequence[int]) -> list[PrefixGroup]:
-        """Prefix groups among these rows; no kept position lies in a shared prefix."""
+        """Prefix groups among these rows, where that pays; no kept position lies in a shared prefix."""
         limits = [int(self.selected[row].min(initial=len(self.rows[row]))) for row in rows]
         groups = plan_prefixes([self.rows[row].ids for row in rows], limits)
+        groups = profitable(groups, [len(self.rows[row]) for row in rows], self.d_model)
         return [PrefixGroup(length=g.length, rows=tuple(rows[i] for i in g.rows)) for g in groups]
+
+    def saved_tokens(self) -> int:
+        """Tokens that sharing prefixes spares the model, padding aside."""
+        if not self.shares_prefixes:
+            return 0
+        return sum(group.saved for shard in self.shards() for group in self.groups(shard))
 
     def shards(self) -> list[list[int]]:
         """Rows of every shard: the caller's order, or (when sharing) rows that begin alike together."""
@@ -159,5 +166,5 @@ def _decide_sharing(asked: bool | str, job: Job, anatomy: Anatomy) -> bool:
             f"rows of {longest} tokens cannot share prefixes. Use 'auto' or False."
         )
     if asked == "auto" and possible:
-        return worthwhile(job.groups(range(len(job.rows))), sum(map(len, job.rows)))
+        return worthwhile(job.groups(range(len(job.rows))), [len(row) for row in job.rows], job.d_model)
     return bool(asked) and possible

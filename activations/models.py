@@ -133,12 +133,21 @@ def _read_weights(base: Base) -> Any:
     return (model if base.quantisation else model.to(base.device)).eval()
 
 
+def _quantisation_of(model: Any) -> str:
+    for name in QUANTISATIONS:
+        if getattr(model, f"is_loaded_in_{name}", False):
+            return name
+    config = getattr(model.config, "quantization_config", None)
+    return str(getattr(config, "quant_method", "unknown"))
+
+
 def _bitsandbytes(quantisation: str) -> Any:
     from importlib.util import find_spec
 
     if find_spec("bitsandbytes") is None:
         raise ImportError(
-            f"quantisation={quantisation!r} needs bitsandbytes: `pip install bitsandbytes`, or leave it out."
+            f"quantisation={quantisation!r} needs bitsandbytes: "
+            "`pip install sophistry-probes[quantisation]`, or leave it out."
         )
     from transformers import BitsAndBytesConfig
 
@@ -171,9 +180,14 @@ class LoadedModel:
         Hashing reads every weight once. Wrap again after training: the fingerprint is not updated.
         """
         fingerprint = fingerprint_module(model)
-        parameter = next(model.parameters())
-        dtype = str(parameter.dtype).removeprefix("torch.")
-        base = Base(weights=None, dtype=dtype, device=str(parameter.device), module=model)
+        kinds = [str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()]
+        base = Base(
+            weights=None,
+            dtype=next((kind for kind in kinds if kind in DTYPES), kinds[0]),
+            device=str(next(model.parameters()).device),
+            quantisation=None if set(kinds) <= set(DTYPES) else _quantisation_of(model),
+            module=model,
+        )
         loaded = cls(
             ref=ref,
             adapter=None,

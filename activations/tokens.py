@@ -4,6 +4,7 @@ Prompt and response are tokenised apart and joined, so the boundary between them
 follows its tokenizer's own BOS rule, and two BOS never get through.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,7 +80,37 @@ def _fields(row: Any, index: int) -> dict[str, Any]:
         raise RowError(
             f"Row {record['id']!r}: response is {type(record['response']).__name__}, not a string."
         )
+    try:
+        f"{record['prompt']}{record['response']}".encode()
+    except UnicodeEncodeError as error:
+        raise RowError(f"Row {record['id']!r} holds half a character (a lone surrogate): {error}.") from error
     return {**record, "id": str(record["id"]), "group": str(get("group", None) or record["id"])}
+
+
+def check_texts(rows: Sequence[EncodedRow], tokenizer: Any) -> None:
+    """Make sure that the tokens after each prompt decode to the row's response, so that positions hold.
+
+    White space, case and Unicode normal form do not count, for tokenizers change them; nor do rows with
+    characters the tokenizer does not know.
+
+    Raises:
+        RowError: a response decodes to another text; names the row, and both texts where they part.
+    """
+    responses = [row.ids[row.prompt_len :].tolist() for row in rows]
+    texts = tokenizer.batch_decode(responses, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    for row, ids, text in zip(rows, responses, texts, strict=True):
+        found, expected = _comparable(text), _comparable(row.response)
+        if found != expected and tokenizer.unk_token_id not in ids:
+            parts = (i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b)
+            near = slice(place := next(parts, min(len(found), len(expected))), place + 20)
+            raise RowError(
+                f"Row {row.id!r}: its response tokens decode to {found[near]!r} where its text has "
+                f"{expected[near]!r}. This tokenizer does not keep the text, so no position can be trusted."
+            )
+
+
+def _comparable(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _check_ids(ids: Sequence[str]) -> None:
@@ -195,6 +226,11 @@ class TokenSelection:
 
         def positions(row: EncodedRow) -> Any:
             start, stop = _of_row(spans, row)
+            size = len(row) - row.prompt_len if unit == "token" else len(row.response)
+            if not 0 <= start < stop <= size:
+                raise RowError(
+                    f"Row {row.id!r}: span ({start}, {stop}) must lie inside its response of {size} {unit}s."
+                )
             if unit == "token":
                 return np.arange(row.prompt_len + start, row.prompt_len + stop)
             if row.offsets is None:

@@ -12,8 +12,10 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +118,19 @@ class StoreWriter:
         self.part.replace(self.final)
         _sync_folder(self.root)
 
-    def _lock(self, name: str, timeout: float = -1.0) -> Any:
+    @contextmanager
+    def _lock(self, name: str, timeout: float = -1.0) -> Iterator[None]:
+        """Hold a lock; raises `filelock.Timeout` when another process has it that long."""
         from filelock import FileLock
 
-        self.locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.locks / f"{self.key}-{name}.lock", timeout=timeout)
+        lock = FileLock(self.locks / f"{self.key}-{name}.lock", timeout=timeout)
+        with _explained(self.locks):
+            self.locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -154,12 +164,12 @@ class _explained:  # noqa: N801 - used as a statement
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, OSError) or isinstance(error, StoreWriteError):
-            return
+        if not isinstance(error, OSError) or isinstance(error, (StoreWriteError, TimeoutError)):
+            return  # a lock's timeout is no trouble with the folder
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreWriteError(
-                f"No space left for {self.folder}. Free some (`python -m activations prune` lists what "
-                "stores use) and run again: finished shards are kept and not computed twice."
+                f"No space left for {self.folder}. Free some (`python -m activations prune` lists unfinished "
+                "stores) and run again: finished shards are kept and not computed twice."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreWriteError(
@@ -167,6 +177,18 @@ class _explained:  # noqa: N801 - used as a statement
                 "to, or store=None to keep activations in memory."
             ) from error
         raise StoreWriteError(f"{self.folder} cannot be used as a store ({error}).") from error
+
+
+def check_folder(root: Path) -> None:
+    """Make the folder of stores, and refuse now if nothing can be written there.
+
+    Raises:
+        StoreWriteError: it cannot be made, or no file in it.
+    """
+    with _explained(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
 
 
 def check_space(root: Path, needed: int) -> None:

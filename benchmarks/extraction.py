@@ -33,12 +33,20 @@ from activations.job import plan_job
 from activations.sites import find_trunk
 from activations.testing import tiny_model
 from activations.tokens import encode_rows
-from benchmarks.extraction_peers import COMPARABLE, routes
+from benchmarks.extraction_peers import COMPARABLE, absent, routes
 from benchmarks.extraction_report import show
 
 SHAPES = {"short rows, 8 x 256": (8, 256), "long rows, 2 x 1024": (2, 1024)}
 QUICK_SHAPES = {"short rows, 4 x 32": (4, 32), "long rows, 2 x 64": (2, 64)}
 WORDS = "the story says that a small dog ran over every hill and found its way home before rain fell".split()
+MEMORY_OF = (
+    "bare trunk",
+    "ours, mean",
+    "ours, all tokens of one layer",
+    "transformers output_hidden_states",
+    "TransformerLens run_with_cache",
+    "nnsight trace",
+)
 BUDGETS = (1024, 2048, 4096)  # tokens per batch tried for the yardstick
 EQUAL = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}  # relative; a wrong token differs by about 1
 
@@ -290,8 +298,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "pipeline": {},
         "shared_prefix": {},
         "memory_mb": {},
+        "absent": absent(),
         "memory_shape": " x ".join(map(str, next(iter(shapes.values())))),
     }
+    peers: list[str] = []
     lengths = [int(n) for n in np.random.default_rng(0).lognormal(4.3, 0.5, 16 if options.quick else 800)]
     for dtype in options.dtypes:
         model = load(options.model, dtype)
@@ -302,13 +312,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
         passage = (20, 3, 4) if options.quick else (5000, 20, 200)
         result["shared_prefix"][dtype] = shared_prefix(model, *passage)
+        peers = [name for name in MEMORY_OF if name in routes(model)]
         del model
-    for name in (
-        "bare trunk",
-        "ours, mean",
-        "transformers output_hidden_states",
-        "TransformerLens run_with_cache",
-    ):
+    for name in peers:
         shape = next(iter(shapes.values()))
         result["memory_mb"][name] = memory_of(name, options.model, options.dtypes[0], shape, options.threads)
     return result

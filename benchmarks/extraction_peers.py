@@ -125,6 +125,16 @@ def routes(model: LoadedModel) -> dict[str, Callable[[], Route]]:
     return found
 
 
+def absent() -> dict[str, str]:
+    """Peers that are not measured here, and why."""
+    extras = {"transformer_lens": "transformer-lens", "nnsight": "bench"}
+    return {
+        name: f"not installed: pip install 'sophistry-probes[{extra}]'"
+        for name, extra in extras.items()
+        if not find_spec(name)
+    }
+
+
 COMPARABLE = (
     "ours, last token",
     "TransformerLens run_with_cache",

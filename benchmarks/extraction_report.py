@@ -62,8 +62,16 @@ def show(result: dict[str, Any]) -> None:
             f"{row['dtype']:9} {row['shape']:22} {row['route']:36} "
             f"{1e3 * row['seconds']:9.1f} {row['ratio']:7.2f}"
         )
+    for name, reason in result["absent"].items():
+        print(f"{name} is not in this table ({reason}).")
     for name, megabytes in result["memory_mb"].items():
         print(f"extra peak memory, {result['memory_shape']}: {name:36} {megabytes:9.1f} MB")
+    for dtype, found in result["pipeline"].items():
+        print(
+            f"{dtype}: {found['rows']:.0f} rows, {found['tokens']:.0f} tokens; a stored key is returned in "
+            f"{1e3 * found['cache_hit_seconds']:.0f} ms, reading its files takes "
+            f"{1e3 * found['read_seconds']:.0f} ms."
+        )
     print(f"\n{'yardstick':46} {'where':32} {'value':>8} {'target':>8}")
     for what, where, value, target, met in targets(result):
         verdict = "" if met or result["quick"] else "  MISSED"  # the targets are for real models

@@ -1,24 +1,29 @@
 """Kill an extraction with SIGKILL at random moments, resume it, and compare the store byte by byte.
 
-    python benchmarks/kill_extraction.py            # 30 runs, each killed several times until it gets through
-    python benchmarks/kill_extraction.py --runs 5
+    python -m benchmarks.kill_extraction            # 30 runs, each killed four times before it gets through
+    python -m benchmarks.kill_extraction --runs 5
 
-Prints one line per run and exits with 1 if any final store differs from an undisturbed one.
+Prints one line per run, writes them to docs/results/kill-extraction.json (all 30 runs, or with --out), and
+exits with 1 if any final store differs from an undisturbed one.
 """
 
 import argparse
+import json
 import multiprocessing
+import platform
 import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from activations import extract, writer
 from activations.testing import tiny_model
 
+RESULTS = Path("docs/results/kill-extraction.json")
 ROWS = 48
 MEAN_DELAY = 0.01  # seconds between reaching the chosen shard and the kill, on average
 writer.MAX_SHARD_ROWS = 2  # many shards, so that there is much to be killed in between
@@ -75,8 +80,9 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    generator, wrong, kills = random.Random(options.seed), 0, 0
+    generator, runs = random.Random(options.seed), []
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = contents(work(Path(folder) / "undisturbed"))
         for run in range(options.runs):
@@ -86,12 +92,27 @@ def main() -> int:
                 path for path in root.iterdir() if path.name != writer.LOCKS and path.suffix != ".part"
             ]
             same = contents(store) == undisturbed and not list(root.glob("*.part"))
-            wrong, kills = wrong + (not same), kills + len(moments)
+            runs.append({"shards_finished_at_kills": moments, "identical": same})
             verdict = "identical" if same else "DIFFERENT"
             print(f"run {run:2d}: killed with {moments} shards finished: {verdict}", flush=True)
             shutil.rmtree(root)
-    print(f"{options.runs - wrong} of {options.runs} stores identical to the undisturbed one; {kills} kills.")
-    return 1 if wrong else 0
+    identical = sum(run["identical"] for run in runs)
+    summary = {
+        "runs": len(runs),
+        "identical": identical,
+        "kills": sum(len(run["shards_finished_at_kills"]) for run in runs),
+        "shards": ROWS // writer.MAX_SHARD_ROWS,
+        "seed": options.seed,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "safetensors", "filelock")},
+        "each": runs,
+    }
+    out = options.out or (RESULTS if options.runs >= 30 else None)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(summary, indent=1) + "\n")
+    print(f"{identical} of {len(runs)} stores identical to the undisturbed one; {summary['kills']} kills.")
+    return 0 if identical == len(runs) else 1
 
 
 if __name__ == "__main__":

@@ -112,6 +112,32 @@ def test_character_spans_cover_the_tokens_that_overlap_them(models):
     assert tiny_tokenizer().decode(ids) == "é漢"
 
 
+@pytest.mark.parametrize("unit", ["token", "character"])
+@pytest.mark.parametrize("span", [(-1, 2), (0, 99), (2, 2), (3, 1)])
+def test_spans_outside_the_response_are_refused(models, rows, span, unit):
+    selection = TokenSelection.spans({"short": span}, unit=unit)
+    with pytest.raises(RowError, match=r"'short'.*inside its response of 4"):
+        extract(models("llama"), rows[:1], tokens=selection, progress=False)
+
+
+@pytest.mark.parametrize("selection", [TokenSelection.spans({}), TokenSelection.masks({"short": [True]})])
+def test_missing_spans_and_masks_of_another_length_are_refused_by_row(models, rows, selection):
+    with pytest.raises(RowError, match=r"'short'.*(no span or mask|mask of 1 for)"):
+        extract(models("llama"), rows[:1], tokens=selection, progress=False)
+
+
+def test_a_tokenizer_that_changes_the_text_is_refused_at_the_first_changed_row(models, rows):
+    from tokenizers import normalizers
+
+    from activations import LoadedModel
+
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("well", "badly")
+    model = LoadedModel.wrap(models("llama").model, tokenizer)
+    with pytest.raises(RowError, match=r"'long'.*decode to 'badly,theysay\.' where its text has 'well,"):
+        extract(model, rows, progress=False)
+
+
 @pytest.mark.parametrize("bad", [[-1], [10_000], [2, 2], [3, 1], np.ones(3, dtype=bool), [0.5]])
 def test_positions_outside_a_row_are_refused(models, rows, bad):
     with pytest.raises(RowError, match="'short'"):
@@ -140,6 +166,7 @@ def test_several_sites_come_from_one_pass(models, rows):
         ([{"id": "a", "prompt": "x", "response": "y"}] * 2, "'a' occurs more than once"),
         ([{"id": "a", "prompt": "x"}], "lacks response"),
         ([{"id": "a", "prompt": "x", "response": 3}], "not a string"),
+        ([{"id": "a", "prompt": "x", "response": "\ud800"}], "'a' holds half a character"),
         ([{"id": "a", "prompt": "x" * 300, "response": "y"}], "'a' with 302"),
     ],
 )
@@ -233,7 +260,10 @@ def test_overflow_is_refused_by_row_site_and_layer(rows):
         extract(model, rows, progress=False)
 
 
-@pytest.mark.parametrize(("dtype", "stored"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)],
+)
 def test_values_are_stored_exactly_by_default(rows, dtype, stored):
     model = tiny_model()
     model.base.dtype = dtype

@@ -16,14 +16,15 @@ def test_every_architecture_passes_all_checks(any_model):
     assert {"hook == hidden_states", "batched == alone", "reversed == same"} <= names
 
 
-def test_bfloat16_is_measured_against_its_own_floor():
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_low_precision_is_measured_against_its_own_floor(dtype):
     model = tiny_model()
-    model.base.dtype = "bfloat16"
-    model.model.to(torch.bfloat16)
+    model.base.dtype = dtype
+    model.model.to(getattr(torch, dtype))
     report = diagnose(model, show=False)
     assert 1e-4 < report.floor < 0.5
     assert not report.failed
-    assert all(p.dtype == torch.bfloat16 for p in model.model.parameters())
+    assert {str(p.dtype) for p in model.model.parameters()} == {f"torch.{dtype}"}
 
 
 def test_a_model_whose_rows_see_each_other_is_refused(rows):
@@ -74,10 +75,20 @@ def test_the_sample_is_small_and_of_different_lengths():
     assert sum(lengths) <= 300
 
 
-def test_diagnose_prints_a_table_and_the_command_line_says_it_failed(capsys, monkeypatch):
+def test_the_command_line_prints_the_table_and_says_whether_it_passed(tmp_path, capsys, monkeypatch):
+    from activations.__main__ import main
+
     monkeypatch.setenv("COLUMNS", "160")
     model = tiny_model()
-    assert not diagnose(model).failed
+    model.model.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    assert main(["diagnose", str(tmp_path), "--dtype", "float32"]) == 0
     printed = capsys.readouterr().out
     assert "batched == alone" in printed
     assert "Sites: embed" in printed
+    assert "FAILED" not in printed
+    monkeypatch.setattr("activations.integrity.LIMIT_FLOAT32", 1e-12)
+    assert main(["diagnose", str(tmp_path), "--dtype", "float32"]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert main(["diagnose", str(tmp_path / "nothing.gguf")]) == 1
+    assert "check the path" in capsys.readouterr().err

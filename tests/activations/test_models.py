@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from activations import AdapterMismatchError, WeightsError, extract, load_model
+from activations import AdapterMismatchError, LoadedModel, WeightsError, extract, load_model
 from activations import weights as weights_module
 from activations.fingerprint import hash_file
 from activations.testing import tiny_model
@@ -178,6 +178,30 @@ def test_unknown_references_say_what_was_tried(ref):
 def test_bad_options_are_refused(folder, options):
     with pytest.raises((ValueError, FileNotFoundError), match=r"use|needs|No adapter"):
         load_model(folder, **options)
+
+
+def test_quantisation_without_bitsandbytes_says_what_to_install(folder, rows, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="'8bit' needs bitsandbytes"):
+        _ = load_model(folder, dtype="float32", quantisation="8bit").model
+
+
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_quantised_models_are_read_as_transformers_reads_them(tmp_path, rows, quantisation):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is an optional extra")
+    folder = save(tiny_model(hidden_size=64, intermediate_size=128, head_dim=16), tmp_path / "wide")
+    model = load_model(folder, dtype="bfloat16", quantisation=quantisation)
+    wrapped = LoadedModel.wrap(model.model, model.tokenizer)
+    assert (wrapped.dtype, wrapped.base.quantisation) == ("bfloat16", quantisation)
+    assert {parameter.dtype for parameter in model.model.parameters()} & {torch.int8, torch.uint8}
+    ids = torch.tensor([model.tokenizer("Who?").input_ids + model.tokenizer(" Me.").input_ids[1:]])
+    for kind in (model, wrapped):
+        acts = extract(kind, rows, tokens="response_last", progress=False)
+        assert acts.manifest["spec"]["quantisation"] == quantisation
+        with torch.inference_mode():
+            state = kind.model(ids, output_hidden_states=True).hidden_states[1][0, -1].float().numpy()
+        distance = np.linalg.norm(acts.array(0)[0] - state) / np.linalg.norm(state)
+        assert distance < 0.1  # int8 scales depend on the batch
 
 
 def write_gguf(path):

@@ -10,7 +10,7 @@ from activations import extract
 from activations.compute import compute_shard
 from activations.extract import make_reader
 from activations.job import plan_job
-from activations.prefixes import ROUND, plan_forests, plan_prefixes
+from activations.prefixes import ROUND, PrefixGroup, plan_forests, plan_prefixes, profitable
 from activations.testing import tiny_model
 
 STORY = "There was a fox who read the news every day. "
@@ -110,10 +110,31 @@ def test_tokens_saved_are_really_not_computed(models, family):
     saved = sum(group.saved for group in job.groups(range(len(family))))
     assert saved > 0.4 * real
     assert job.usage.real == real
-    assert job.usage.computed == real - saved
+    assert job.usage.computed == real - saved == real - job.saved_tokens()
 
 
-def test_kept_positions_are_never_shared(models, family):
+def test_what_sharing_saved_is_recorded_and_shown(models, family, tmp_path):
+    from activations.housekeeping import describe
+
+    acts = extract(models("llama"), family, store=tmp_path, progress=False)
+    saved, total = acts.manifest["tokens_saved"], sum(acts.manifest["rows"]["tokens"])
+    assert f"shared prefixes save {saved / total:.0%} of the tokens" in describe(acts.path)
+    full = extract(models("llama"), family, share_prefixes=False, store=tmp_path, progress=False)
+    assert full.manifest["tokens_saved"] == 0
+    assert "no prefixes shared" in describe(full.path)
+
+
+def test_a_prefix_that_costs_more_attention_than_it_saves_is_not_shared(models):
+    rows = [{"id": str(i), "prompt": STORY[:20] + f"{i}" * 60, "response": "Yes."} for i in range(8)]
+    job = job_for(models("llama"), rows)
+    assert [group.length for group in job.groups(range(8))] == [0] * 8
+    assert not extract(models("llama"), rows, progress=False).manifest["spec"]["share_prefixes"]
+    together = [PrefixGroup(length=20, rows=tuple(range(8)))]
+    assert profitable(together, [85] * 8, d_model=4096) == together  # attention is cheap in a wide model
+
+
+def test_kept_positions_are_never_shared(models, family, monkeypatch):
+    monkeypatch.setattr("activations.job.profitable", lambda groups, *_: groups)
     model, options = models("llama"), {"tokens": lambda row: [20], "progress": False}
     for group in job_for(model, family[:4], tokens=options["tokens"]).groups(range(4)):
         assert 0 < group.length <= 20

@@ -1,8 +1,10 @@
 """Ray writes the store that one process would have written; a worker that dies costs only its shard."""
 
+import os
+
 import pytest
 
-from activations import extract, load_model
+from activations import extract, load_model, ray_engine
 from activations.testing import tiny_model
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra")
@@ -28,12 +30,63 @@ def test_a_model_in_memory_cannot_travel(tmp_path, rows):
         extract(tiny_model(), rows, store=tmp_path, engine="ray", progress=False)
 
 
-@pytest.mark.slow
-def test_ray_writes_the_same_bytes_as_the_local_engine(tmp_path, rows, saved_model, cluster, monkeypatch):
+@pytest.fixture
+def small_work(monkeypatch):
+    """Three shards of two rows, one worker per CPU."""
     monkeypatch.setattr("activations.writer.MAX_SHARD_ROWS", 2)
     monkeypatch.setenv("SOPHISTRY_RAY_CPUS", "1")
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_bytes_as_the_local_engine(tmp_path, rows, saved_model, cluster, small_work):
     local = extract(saved_model, rows, store=tmp_path / "local", progress=False)
     far = extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
     assert len(local.manifest["shards"]) == 3
     for file in local.path.iterdir():
         assert file.read_bytes() == (far.path / file.name).read_bytes()
+
+
+def mortal_actor(marker):
+    """A worker whose process ends without a word at its second shard, once."""
+
+    class MortalActor(ray_engine.ShardActor):
+        def __init__(self, shared):
+            super().__init__(shared)
+            self.shards = 0
+
+        def __call__(self, batch):
+            self.shards += 1
+            if self.shards == 2 and not marker.exists():
+                marker.touch()
+                os._exit(9)
+            return super().__call__(batch)
+
+    return MortalActor
+
+
+@pytest.mark.slow
+def test_shards_of_a_lost_worker_are_computed_again(
+    tmp_path, rows, saved_model, cluster, small_work, monkeypatch
+):
+    local = extract(saved_model, rows, store=tmp_path / "local", progress=False)
+    monkeypatch.setattr(ray_engine, "ShardActor", mortal_actor(tmp_path / "died"))
+    far = extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
+    assert (tmp_path / "died").exists()
+    for file in local.path.iterdir():
+        assert file.read_bytes() == (far.path / file.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_worker_that_always_fails_is_reported_and_what_was_written_is_kept(
+    tmp_path, rows, saved_model, cluster, small_work, monkeypatch
+):
+    class BrokenActor(ray_engine.ShardActor):
+        def __call__(self, batch):
+            if batch["shard"].tolist() != [0]:
+                raise MemoryError("row 'x' does not fit")
+            return super().__call__(batch)
+
+    monkeypatch.setattr(ray_engine, "ShardActor", BrokenActor)
+    with pytest.raises(ray_engine.RayWorkerError, match="does not fit"):
+        extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
+    assert [path.name for path in (tmp_path / "ray").glob("*.part/shard-*")] == ["shard-00000.safetensors"]

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,30 @@ def test_a_folder_that_is_no_folder_is_refused(models, rows, tmp_path):
         extract(models("llama"), rows, store=tmp_path / "file", progress=False)
 
 
+def unwritable(folder):
+    """A folder in which this user, even root, may not make files."""
+    if os.geteuid():
+        folder.mkdir()
+        folder.chmod(0o555)
+        return folder
+    return Path("/sys")  # of the kernel's own
+
+
+def test_an_unwritable_folder_is_refused_before_the_model_is_checked(models, rows, tmp_path, monkeypatch):
+    folder = unwritable(tmp_path / "closed")
+    monkeypatch.setattr("activations.integrity.Gate.check", lambda *_: pytest.fail("too late"))
+    with pytest.raises(StoreWriteError, match=r"cannot be written.*store=None"):
+        extract(models("llama"), rows, store=folder, progress=False)
+
+
+def test_locks_that_cannot_be_written_are_explained(tmp_path, monkeypatch):
+    writer = StoreWriter(tmp_path, "key", [[0]])
+    trouble = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("filelock.FileLock.acquire", lambda self: (_ for _ in ()).throw(trouble))
+    with pytest.raises(StoreWriteError, match="No space left"):
+        next(writer.claims())
+
+
 def test_too_little_space_is_noticed_before_computing(tmp_path):
     with pytest.raises(StoreWriteError, match=r"needs 10000000\.00 GB"):
         check_space(tmp_path / "not" / "yet", 10**16)
@@ -178,18 +203,22 @@ def test_two_processes_on_one_key_end_with_one_whole_store(tmp_path):
     assert contents(both) == contents(one)
 
 
-def test_killed_runs_resume_to_identical_bytes(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_interrupted_runs_resume_to_identical_bytes(tmp_path, stop):
     extract_into(tmp_path / "whole")
     (whole,) = [path for path in (tmp_path / "whole").iterdir() if path.name != LOCKS]
     context, generator, root = multiprocessing.get_context("fork"), random.Random(0), tmp_path / "killed"
-    for shards in (0, 1, 3, 4):  # SIGKILL once that many shards are finished
+    for shards in (0, 1, 3, 4):  # the signal comes once that many shards are finished
         worker = context.Process(target=extract_into, args=(root,))
         worker.start()
         while worker.is_alive() and len(list(root.glob("*.part/shard-*.safetensors"))) < shards:
             time.sleep(0.001)
         time.sleep(generator.uniform(0, 0.02))
-        worker.kill()
+        if worker.is_alive():
+            os.kill(worker.pid, stop)
         worker.join()
+        if stop == signal.SIGINT:  # Ctrl-C cleans up after itself
+            assert not list(root.rglob("*.tmp"))
     extract_into(root)
     (resumed,) = [path for path in root.iterdir() if path.name != LOCKS]
     assert contents(resumed) == contents(whole)
@@ -244,6 +273,16 @@ def test_inspect_and_verify_speak_for_the_store(store, capsys):
     (store.path / "shard-00002.safetensors").write_bytes(b"x")
     assert main(["verify", str(store.path)]) == 1
     assert "DAMAGED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "prune"])
+def test_commands_on_nothing_say_so_in_one_line(tmp_path, capsys, command):
+    from activations.__main__ import main
+
+    assert main([command, str(tmp_path / "missing")]) == 1
+    shown = capsys.readouterr().err
+    assert "missing" in shown
+    assert shown.count("\n") == 1
 
 
 KEYED = [
