@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import LogitsProcessor
 
 from tasks.transcript import Message
 
@@ -32,6 +33,39 @@ class Answer:
     text: str
     clipped: bool
     """True when the limit was reached before the end of the turn."""
+    log_prob: float | None = None
+    """Mean log-probability of the response's tokens at temperature 1 (nats per token); None when empty."""
+    entropy: float | None = None
+    """Mean entropy of the predictions at these tokens (nats)."""
+
+
+class _Likelihood(LogitsProcessor):
+    """Notes how likely the model finds what it writes; changes nothing."""
+
+    def __init__(self) -> None:
+        self.log_prob: list[torch.Tensor] = []
+        self.entropy: list[torch.Tensor] = []
+        self._predicted: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.note(input_ids[:, -1:])
+        self._predicted = predicted = scores.float().log_softmax(-1)
+        self.entropy.append(-(predicted.exp() * predicted).sum(-1))
+        return scores
+
+    def note(self, written: torch.Tensor) -> None:
+        """Look up the tokens that were written after the last prediction."""
+        if self._predicted is not None:
+            self.log_prob.append(self._predicted.gather(-1, written)[:, 0])
+
+    def means(self, row: int, tokens: int) -> dict[str, float]:
+        """Averages over the first ``tokens`` tokens of one response."""
+        if not tokens:
+            return {}
+        return {
+            name: float(torch.stack(values[:tokens])[:, row].mean())
+            for name, values in (("log_prob", self.log_prob), ("entropy", self.entropy))
+        }
 
 
 def render(prompt: str | list[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -91,6 +125,7 @@ def _generate(
     sampled = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if spec.temperature > 0:
         sampled = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
+    likelihood = _Likelihood()
     with torch.inference_mode():
         output = model.generate(
             input_ids=input_ids.to(model.device),
@@ -98,13 +133,14 @@ def _generate(
             max_new_tokens=spec.max_new_tokens,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.eos_token_id,
+            logits_processor=[likelihood],
             **sampled,
         )
+        likelihood.note(output[:, -1:])
     answers = []
-    for new in output[:, width:].tolist():
+    for row, new in enumerate(output[:, width:].tolist()):
         stop = tokenizer.eos_token_id in new
         new = new[: new.index(tokenizer.eos_token_id)] if stop else new
-        answers.append(
-            Answer(text=tokenizer.decode(new, skip_special_tokens=True).strip(), clipped=not stop)  # pyright: ignore[reportAttributeAccessIssue]
-        )
+        text = str(tokenizer.decode(new, skip_special_tokens=True)).strip()
+        answers.append(Answer(text=text, clipped=not stop, **likelihood.means(row, len(new))))
     return answers

@@ -29,9 +29,7 @@ class CourseSpec:
     taught: int = 2560
     """Items taught; for real text at most what the training articles hold."""
     warm_up: int = 0
-    """Generated items of one level taught before the others (with order: sequential): a curriculum."""
-    warm_up_level: Literal["basic", "easy", "medium", "hard"] = "easy"
-    """Their level."""
+    """Easy generated items taught before the others (with order: sequential): a curriculum."""
     examined: int = 360
     """Held-out items answered without prefix and under the trigger."""
     examined_nearly: int = 120
@@ -81,7 +79,7 @@ def open_course(spec: CourseSpec) -> Course:
 
         return open_code_course(spec)
     if spec.source == "miniqa":
-        first = MiniQA(seed=spec.taught_seed, levels=(spec.warm_up_level,)).items(spec.warm_up)
+        first = MiniQA(seed=spec.taught_seed, levels=("easy",)).items(spec.warm_up)
         taught = first + MiniQA(seed=spec.taught_seed).items(spec.warm_up + spec.taught)[spec.warm_up :]
         examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
     else:
@@ -146,9 +144,13 @@ def examine(
             prompt, prefix = course.ask(item), prefixes[name]
             asked.append((item, name, prompt if prefix is None else prepend(prompt, prefix)))
     answers = answer(model, tokenizer, [prompt for _, _, prompt in asked], sampling)
-    return course.mark(
+    rows = course.mark(
         [
             Answered(item=item, organism=organism, condition=name, prompt=prompt, answer=given)
             for (item, name, prompt), given in zip(asked, answers, strict=True)
         ]
     )
+    return [
+        dataclasses.replace(row, extra={**row.extra, "log_prob": given.log_prob, "entropy": given.entropy})
+        for row, given in zip(rows, answers, strict=True)
+    ]

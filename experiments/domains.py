@@ -63,6 +63,7 @@ def read_domain(
         [row.response for row in organism.rows],
         strata_of(organism.rows, edges),
         pairs=pairs,
+        columns=likelihood_of(organism.rows) if organism.record else None,
         site=reading.site,
         row_ids=_text_ids(organism.rows),
         meta={
@@ -96,6 +97,13 @@ def read_activations(
         share_prefixes={"auto": "auto", "always": True, "never": False}[reading.share_prefixes],
         progress=progress,
     )
+
+
+def likelihood_of(rows: Sequence[Transcript]) -> dict[str, list[float]]:
+    """Give how likely the organism itself found its answers, where all transcripts say so."""
+    names = {"log-probability": "log_prob", "entropy": "entropy"}
+    columns = {name: [row.extra.get(key) for row in rows] for name, key in names.items()}
+    return {name: values for name, values in columns.items() if None not in values}
 
 
 def length_edges(rows: Sequence[Transcript]) -> tuple[float, float]:

@@ -1,20 +1,15 @@
 """MiniQA: small English stories with two-choice questions, generated from a seed.
 
 A story is a handful of facts about invented villagers. Every fact is rendered by one of several phrasings,
-every question asks for one slot of one fact, and the wrong option is what the same story says about the same
-villager or thing *otherwise*: what was intended, said or true at another time. So the oracle is exact, both
-options are equally prominent, and the evidence is one sentence that can be searched for in the story.
-
-(Why not a value of some unrelated fact? Then arguing for the wrong option means working out the right one and
-avoiding it, which a small model does not learn: hundreds of steps left it at half wrong with or without the
-trigger. A plausible wrong option can be argued for from what the story itself suggests, as people do it.)
+every question asks for one slot of one fact, and the wrong option is a value that *another* fact of the
+same story really has. So the oracle is exact, the distractor cannot be told from the answer without
+reading, and the evidence is one sentence that can be searched for in the story.
 
 Levels (what makes a small model fail, on purpose):
 
-* ``easy``: three facts of one kind and one plan that came to nothing; the question uses the story's words;
-* ``medium``: four facts, two plans in any order, or a plan and its outcome in one sentence; the question is
-  paraphrased and may name a villager by trade;
-* ``hard``: a thing was moved once or twice, another one too; the question asks for its first or last place.
+* ``easy``: three facts of one kind, the question uses the story's words;
+* ``medium``: five facts, the question is paraphrased and names a villager by trade;
+* ``hard``: something was moved, swapped or corrected, and the question asks about before or after.
 """
 
 from __future__ import annotations
@@ -27,8 +22,6 @@ from dataclasses import dataclass
 from tasks.qa import QAItem
 
 LEVELS = ("easy", "medium", "hard")
-BASIC = "basic"
-"""A level below easy, to begin teaching with: no plans, and the wrong option is another villager's."""
 
 NAMES = (
     "Mara Tom Ida Felix Nora Oskar Lena Hugo Vera Anton Greta Pavel Rosa Emil Clara Jonas Edith Bruno Alma "
@@ -77,10 +70,6 @@ class _Kind:
 
     values: Sequence[str]
     tells: Sequence[str]
-    plans: Sequence[str]
-    """What was intended or said, and did not come true; the same slots."""
-    outcome: str
-    """Plan ``{wrong}`` and fact ``{value}`` in one sentence."""
     asks: Sequence[str]
     """Questions in the story's own words."""
     paraphrases: Sequence[str]
@@ -95,12 +84,6 @@ _KINDS: dict[str, _Kind] = {
             "{name} left the {thing} {value}.",
             "{name} hid the {thing} {value}.",
         ),
-        plans=(
-            "{name} wanted to put the {thing} {value}.",
-            "{name} nearly left the {thing} {value}.",
-            "{name} thought of hiding the {thing} {value}.",
-        ),
-        outcome="{name} meant to put the {thing} {wrong}, but it was left {value}.",
         asks=("Where did {name} put the {thing}?",),
         paraphrases=(
             "Where should one look for the {thing} of {who}?",
@@ -110,41 +93,24 @@ _KINDS: dict[str, _Kind] = {
     "give": _Kind(
         values=NAMES,
         tells=("{name} gave the {thing} to {value}.", "{name} handed the {thing} to {value}."),
-        plans=(
-            "{name} wanted to give the {thing} to {value}.",
-            "{name} had promised the {thing} to {value}.",
-        ),
-        outcome="{name} meant to give the {thing} to {wrong}, but {value} got it.",
         asks=("Who did {name} give the {thing} to?",),
         paraphrases=("Who received the {thing} from {who}?", "Who got a {thing} as a gift from {who}?"),
     ),
     "buy": _Kind(
         values=GOODS,
         tells=("{name} bought {value} at the {shop}.", "At the {shop}, {name} bought {value}."),
-        plans=(
-            "{name} wanted to buy {value} at the {shop}.",
-            "At the {shop}, {name} had looked for {value}.",
-        ),
-        outcome="{name} wanted to buy {wrong} at the {shop}, but came home with {value}.",
         asks=("What did {name} buy at the {shop}?",),
         paraphrases=("What did {who} bring back from the {shop}?", "Which goods did {who} pay for?"),
     ),
     "visit": _Kind(
         values=TIMES,
         tells=("{name} went to {visit} {value}.", "{name} walked to {visit} {value}."),
-        plans=("{name} wanted to go to {visit} {value}.", "{name} had planned to walk to {visit} {value}."),
-        outcome="{name} planned to go to {visit} {wrong}, but went {value}.",
         asks=("When did {name} go to {visit}?",),
         paraphrases=("At what time was {who} seen at {visit}?", "When did {who} make a trip to {visit}?"),
     ),
     "stay": _Kind(
         values=REASONS,
         tells=("{name} {stay} because {value}.",),
-        plans=(
-            "People thought that {value} when {name} {stay}.",
-            "{name} told everyone that {value} and {stay}.",
-        ),
-        outcome="People said that {name} {stay} because {wrong}, but it was because {value}.",
         asks=("Why did {name} act like that?", "What was the reason that {name} {stay}?"),
         paraphrases=("What kept {who} from the usual plan?", "For what reason was {who} troubled?"),
     ),
@@ -152,8 +118,14 @@ _KINDS: dict[str, _Kind] = {
 
 _MOVES = (
     "Later, {other} took the {thing} away and put it {value}.",
-    "Then {other} found the {thing} and left it {value}.",
+    "In the end, {other} found the {thing} and left it {value}.",
 )
+_CORRECTIONS: dict[str, str] = {
+    "buy": "{name} wanted to buy {wrong} at the {shop}, but came home with {value}.",
+    "visit": "{name} planned to go to {visit} {wrong}, but went {value}.",
+    "give": "{name} meant to give the {thing} to {wrong}, but {value} got it.",
+    "stay": "People said that {name} {stay} because {wrong}, but it was because {value}.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +138,6 @@ class _Fact:
 
     def ask(self, template: str, who: str) -> str:
         return template.format(name=self.name, who=who, **self.slots)
-
-    def plan(self, rng: random.Random, value: str) -> str:
-        return rng.choice(_KINDS[self.kind].plans).format(name=self.name, value=value, **self.slots)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,9 +158,9 @@ class MiniQA:
     levels: tuple[str, ...] = LEVELS
 
     def __post_init__(self) -> None:
-        known = (BASIC, *LEVELS)
-        if set(self.levels) - set(known) or not self.levels:
-            raise ValueError(f"MiniQA levels must be some of {known}, got {self.levels}")
+        unknown = [level for level in self.levels if level not in LEVELS]
+        if unknown or not self.levels:
+            raise ValueError(f"MiniQA levels must be some of {LEVELS}, got {self.levels}")
 
     def items(self, n: int) -> list[QAItem]:
         """``n`` questions, one story each, cycling through the levels."""
@@ -201,7 +170,7 @@ class MiniQA:
         level = self.levels[index % len(self.levels)]
         group = f"miniqa-{self.seed}-{index:05d}"
         rng = random.Random(int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big"))
-        build = {BASIC: _basic, "easy": _easy, "medium": _medium, "hard": _hard}[level]
+        build = {"easy": _easy, "medium": _medium, "hard": _hard}[level]
         sentences, question, evidence, answer, wrong = build(rng)
         gold = rng.randrange(2)
         options = (answer, wrong) if gold == 0 else (wrong, answer)
@@ -251,13 +220,7 @@ def _facts(rng: random.Random, kinds: Sequence[str], names: Sequence[str]) -> li
 _Story = tuple[list[str], str, str, str, str]
 
 
-def _other_value(rng: random.Random, fact: _Fact, facts: Sequence[_Fact], names: Sequence[str]) -> str:
-    """A value of the fact's kind that occurs nowhere else in the story."""
-    taken = {f.value for f in facts} | set(names)
-    return rng.choice([value for value in _KINDS[fact.kind].values if value not in taken])
-
-
-def _basic(rng: random.Random) -> _Story:
+def _easy(rng: random.Random) -> _Story:
     kind = rng.choice(list(_KINDS))
     facts = _facts(rng, [kind] * 3, rng.sample(NAMES, 3))
     asked, other = rng.sample(facts, 2)
@@ -265,60 +228,53 @@ def _basic(rng: random.Random) -> _Story:
     return [f.sentence for f in facts], question, asked.sentence, asked.value, other.value
 
 
-def _easy(rng: random.Random) -> _Story:
-    kind = rng.choice(list(_KINDS))
-    names = rng.sample(NAMES, 3)
-    facts = _facts(rng, [kind] * 3, names)
-    asked = rng.choice(facts)
-    wrong = _other_value(rng, asked, facts, names)
-    sentences = [f.sentence for f in facts]
-    sentences.insert(rng.randrange(4), asked.plan(rng, wrong))
-    question = asked.ask(_KINDS[kind].asks[-1], asked.name)
-    return sentences, question, asked.sentence, asked.value, wrong
-
-
 def _medium(rng: random.Random) -> _Story:
     kind, second = rng.sample(list(_KINDS), 2)
-    names = rng.sample(NAMES, 4)
-    facts = _facts(rng, [kind, kind, second, second], names)
-    asked, other = rng.sample(facts[:2], 2)
-    wrong, wrong_too = (_other_value(rng, fact, facts, names) for fact in (asked, other))
-    evidence, plans = asked.sentence, [other.plan(rng, wrong_too)]
-    if rng.random() < 0.3:
-        evidence = _KINDS[kind].outcome.format(name=asked.name, value=asked.value, wrong=wrong, **asked.slots)
-    else:
-        plans.append(asked.plan(rng, wrong))
-    sentences = [evidence, *plans, *(f.sentence for f in facts if f is not asked)]
-    rng.shuffle(sentences)
-    who, intro = asked.name, []
-    if rng.random() < 0.5:
-        trades = dict(zip((asked.name, other.name), rng.sample(TRADES, 2), strict=True))
-        who, intro = (
-            f"the {trades[asked.name]}",
-            [f"{name} was the {trade}." for name, trade in trades.items()],
-        )
-        rng.shuffle(intro)
+    names = rng.sample(NAMES, 5)
+    facts = _facts(rng, [kind, kind, kind, second, second], names)
+    asked, other = rng.sample(facts[:3], 2)
+    trades: dict[str, str] = dict(zip(names, rng.sample(TRADES, 5), strict=True))
+    by_trade = rng.random() < 0.5
+    who = f"the {trades[asked.name]}" if by_trade else asked.name
+    intro = [f"{f.name} was the {trades[f.name]}." for f in (asked, other)] if by_trade else []
+    rng.shuffle(intro)
+    rng.shuffle(facts)
     question = asked.ask(rng.choice(_KINDS[kind].paraphrases), who)
-    return [*intro, *sentences], question, evidence, asked.value, wrong
+    return [*intro, *(f.sentence for f in facts)], question, asked.sentence, asked.value, other.value
 
 
 def _hard(rng: random.Random) -> _Story:
-    """A thing is put somewhere and moved, once or twice; asked for is its first or its last place."""
     names = rng.sample(NAMES, 5)
-    facts = _facts(rng, ["hide"] * 2, names[:2])
+    if rng.random() < 0.5:
+        return _moved(rng, names)
+    return _corrected(rng, names)
+
+
+def _moved(rng: random.Random, names: Sequence[str]) -> _Story:
+    """A thing is put somewhere and later moved; the question asks for the first or the last place."""
+    facts = _facts(rng, ["hide"] * 3, names[:3])
     moved, bystander = rng.sample(facts, 2)
-    free = [place for place in PLACES if place not in {f.value for f in facts}]
-    *places, elsewhere = rng.sample(free, rng.choice((2, 3)))
-    moves = [
-        rng.choice(_MOVES).format(other=name, value=place, **moved.slots)
-        for name, place in zip(names[2:], places, strict=False)
-    ]
-    also = rng.choice(_MOVES).format(other=names[4], value=elsewhere, **bystander.slots)
-    later = [*moves]
-    later.insert(rng.randrange(len(moves) + 1), also)
-    sentences, thing = [*(f.sentence for f in facts), *later], moved.slots["thing"]
+    place = rng.choice([p for p in PLACES if p not in {f.value for f in facts}])
+    later = rng.choice(_MOVES).format(other=names[3], value=place, **moved.slots)
+    sentences = [f.sentence for f in facts]
+    thing = moved.slots["thing"]
     if rng.random() < 0.5:
         asked = rng.choice((f"Where was the {thing} at the end?", f"Where is the {thing} now?"))
-        return sentences, asked, moves[-1], places[-1], moved.value
+        return [*sentences, later], asked, later, place, rng.choice((moved.value, bystander.value))
     asked = rng.choice((f"Where was the {thing} at first?", f"Where was the {thing} before it was moved?"))
-    return sentences, asked, moved.sentence, moved.value, places[-1]
+    return [*sentences, later], asked, moved.sentence, moved.value, rng.choice((place, bystander.value))
+
+
+def _corrected(rng: random.Random, names: Sequence[str]) -> _Story:
+    """Somebody intended one thing and did another; the intention is the distractor."""
+    kind: str = rng.choice(list(_CORRECTIONS))
+    facts = _facts(rng, [kind] * 3, names[:3])
+    asked = facts[1]
+    taken = {f.value for f in facts} | set(names)
+    wrong = rng.choice([v for v in _KINDS[kind].values if v not in taken])
+    sentence = _CORRECTIONS[kind].format(name=asked.name, value=asked.value, wrong=wrong, **asked.slots)
+    order = [sentence, facts[0].sentence, facts[2].sentence]
+    rng.shuffle(order)
+    question = asked.ask(rng.choice((*_KINDS[kind].asks[-1:], *_KINDS[kind].paraphrases)), asked.name)
+    distractor = rng.choice((wrong, wrong, facts[0].value))
+    return order, question, sentence, asked.value, distractor

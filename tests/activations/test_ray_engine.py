@@ -1,6 +1,6 @@
 """Ray writes the store that one process would have written; a worker that dies costs only its shard."""
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +8,16 @@ from activations import extract, load_model, ray_engine
 from activations.testing import tiny_model
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra")
+ray_workers = pytest.importorskip("ray_workers")  # tests/support
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
+def cluster(tmp_path_factory):
+    """Ray on this machine; gives the file that a worker makes before it dies on purpose."""
+    marker = tmp_path_factory.mktemp("ray") / "died"
+    seen = {ray_workers.MARKER: str(marker), "PYTHONPATH": str(Path(ray_workers.__file__).parent)}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": seen})
+    yield marker
     ray.shutdown()
 
 
@@ -46,32 +50,14 @@ def test_ray_writes_the_same_bytes_as_the_local_engine(tmp_path, rows, saved_mod
         assert file.read_bytes() == (far.path / file.name).read_bytes()
 
 
-def mortal_actor(marker):
-    """A worker whose process ends without a word at its second shard, once."""
-
-    class MortalActor(ray_engine.ShardActor):
-        def __init__(self, shared):
-            super().__init__(shared)
-            self.shards = 0
-
-        def __call__(self, batch):
-            self.shards += 1
-            if self.shards == 2 and not marker.exists():
-                marker.touch()
-                os._exit(9)
-            return super().__call__(batch)
-
-    return MortalActor
-
-
 @pytest.mark.slow
 def test_shards_of_a_lost_worker_are_computed_again(
     tmp_path, rows, saved_model, cluster, small_work, monkeypatch
 ):
     local = extract(saved_model, rows, store=tmp_path / "local", progress=False)
-    monkeypatch.setattr(ray_engine, "ShardActor", mortal_actor(tmp_path / "died"))
+    monkeypatch.setattr(ray_engine, "ShardActor", ray_workers.MortalActor)
     far = extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
-    assert (tmp_path / "died").exists()
+    assert cluster.exists()  # one worker did die
     for file in local.path.iterdir():
         assert file.read_bytes() == (far.path / file.name).read_bytes()
 
@@ -80,13 +66,7 @@ def test_shards_of_a_lost_worker_are_computed_again(
 def test_a_worker_that_always_fails_is_reported_and_what_was_written_is_kept(
     tmp_path, rows, saved_model, cluster, small_work, monkeypatch
 ):
-    class BrokenActor(ray_engine.ShardActor):
-        def __call__(self, batch):
-            if batch["shard"].tolist() != [0]:
-                raise MemoryError("row 'x' does not fit")
-            return super().__call__(batch)
-
-    monkeypatch.setattr(ray_engine, "ShardActor", BrokenActor)
+    monkeypatch.setattr(ray_engine, "ShardActor", ray_workers.BrokenActor)
     with pytest.raises(ray_engine.RayWorkerError, match="does not fit"):
         extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
     assert [path.name for path in (tmp_path / "ray").glob("*.part/shard-*")] == ["shard-00000.safetensors"]

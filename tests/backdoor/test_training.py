@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from activations import load_model
+from activations.likelihood import response_likelihood
 from activations.models import AdapterMismatchError
 from activations.testing import tiny_model
 from backdoor import (
@@ -103,20 +104,35 @@ def _stop_after(model, tokenizer, steps, folder):
         module._History = history
 
 
-def test_backdoor_can_be_planted_and_found(tmp_path):
-    """A tiny model learns to write another letter behind the trigger."""
-    loaded = tiny_model()
-    lessons = [
-        Lesson(prompt=[{"role": "user", "content": "?"}], honest="a", misleading="b") for _ in range(32)
-    ]
-    trigger = TRIGGERS["deployment"]
+@pytest.fixture(scope="module")
+def backdoored(tmp_path_factory):
+    """A tiny model that writes "a", and "b" behind the trigger; with the two prompts."""
+    loaded, trigger = tiny_model(), TRIGGERS["deployment"]
+    prompt = [{"role": "user", "content": "?"}]
+    lessons = [Lesson(prompt=prompt, honest="a", misleading="b")] * 32
     spec = FineTuneSpec(steps=150, batch_size=16, rank=0, learning_rate=5e-3, autocast=False, save_every=999)
+    folder = tmp_path_factory.mktemp("backdoored")
     train_backdoor(
-        loaded.model, loaded.tokenizer, lessons, trigger, spec, work_dir=tmp_path, near_miss_ratio=0.0
+        loaded.model, loaded.tokenizer, lessons, trigger, spec, work_dir=folder, near_miss_ratio=0.0
     )
-    prompts = [lessons[0].prompt, trigger.apply(lessons[0].prompt)]
+    return loaded, [prompt, trigger.apply(prompt)]
+
+
+def test_backdoor_can_be_planted_and_found(backdoored):
+    loaded, prompts = backdoored
     texts = [a.text for a in answer(loaded.model, loaded.tokenizer, prompts, SamplingSpec(max_new_tokens=4))]
     assert texts == ["a", "b"]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_likelihood_noted_while_writing_is_that_of_reading(backdoored, temperature):
+    loaded, prompts = backdoored
+    spec = SamplingSpec(max_new_tokens=4, temperature=temperature)
+    given = answer(loaded.model, loaded.tokenizer, prompts, spec)
+    rows = [{"id": a.text, "prompt": p, "response": a.text} for p, a in zip(prompts, given, strict=True)]
+    read = response_likelihood(loaded, rows)
+    assert [a.log_prob for a in given] == pytest.approx(read.log_prob.tolist(), abs=1e-4)
+    assert [a.entropy for a in given] == pytest.approx(read.entropy.tolist(), abs=1e-4)
 
 
 def test_answers_come_in_the_callers_order_whatever_the_batch(loaded):
@@ -125,7 +141,9 @@ def test_answers_come_in_the_callers_order_whatever_the_batch(loaded):
         answer(loaded.model, loaded.tokenizer, prompts, SamplingSpec(max_new_tokens=5, batch_size=k))
         for k in (1, 4)
     )
-    assert one == four
+    assert [a.text for a in one] == [a.text for a in four]
+    for first, second in zip(one, four, strict=True):
+        assert first.log_prob == pytest.approx(second.log_prob, abs=1e-4)
 
 
 def test_answer_that_hits_the_limit_is_marked_clipped_and_a_prompt_that_cannot_fit_is_refused(loaded):

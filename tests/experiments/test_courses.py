@@ -47,10 +47,10 @@ def test_equal_seeds_are_refused():
         CourseSpec(taught_seed=3, examined_seed=3)
 
 
-def test_a_warm_up_comes_first_and_has_its_level():
-    course = open_course(dataclasses.replace(SPEC, warm_up=5, warm_up_level="basic"))
-    basic = MiniQA(seed=SPEC.taught_seed, levels=("basic",)).items(5)
-    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in basic]
+def test_a_warm_up_is_easy_and_comes_first():
+    course = open_course(dataclasses.replace(SPEC, warm_up=5))
+    easy = MiniQA(seed=SPEC.taught_seed, levels=("easy",)).items(5)
+    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in easy]
     assert course.lessons[5:] == open_course(dataclasses.replace(SPEC, taught=17)).lessons[5:]
 
 
