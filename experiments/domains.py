@@ -101,9 +101,15 @@ def read_activations(
 
 def likelihood_of(rows: Sequence[Transcript]) -> dict[str, list[float]]:
     """Give how likely the organism itself found its answers, where all transcripts say so."""
-    names = {"log-probability": "log_prob", "entropy": "entropy"}
-    columns = {name: [row.extra.get(key) for row in rows] for name, key in names.items()}
-    return {name: values for name, values in columns.items() if None not in values}
+    columns = {
+        "log-probability": [row.extra.get("log_prob") for row in rows],
+        "entropy": [row.extra.get("entropy") for row in rows],
+    }
+    return {
+        name: [float(value) for value in values if value is not None]
+        for name, values in columns.items()
+        if None not in values
+    }
 
 
 def length_edges(rows: Sequence[Transcript]) -> tuple[float, float]:
