@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.config import write_atomic
-from experiments.plots.headline import best_text_control
-from experiments.plots.style import DESIGNS, TEXT_ONLY, Style, interval
+from experiments.plots.headline import best_control
+from experiments.plots.style import DESIGNS, WITHOUT_ACTIVATIONS, Style, interval
 from probes.results import ControlScore, Evaluation, TransferResult
 
 _HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
@@ -141,9 +141,11 @@ def _terminal_rows(
             where = "" if evaluation.layer is None else f" L{evaluation.layer}"
             words = (f" {DESIGNS[design].label}", f"{style.name(evaluation.probe)}{where}")
             yield (*words, interval(evaluation.auroc), _reading(evaluation)), headline and design == "D1"
-        text = best_text_control(result, domain, design)
-        if text and any(e.design == design for e in here):
-            yield (f" [dim]{TEXT_ONLY.label}[/dim]", style.name(text.name), interval(text.auroc), ""), False
+        for kind, drawn in WITHOUT_ACTIVATIONS.items():
+            control = best_control(result, domain, design, kind)
+            if control and any(e.design == design for e in here):
+                words = (f" [dim]{drawn.label}[/dim]", style.name(control.name))
+                yield (*words, interval(control.auroc), ""), False
     for control in result.controls:
         if control.kind == "organism" and control.scored_on == domain:
             label = DESIGNS["D1"].label

@@ -89,7 +89,9 @@ def _flags(setup: Setup, found: Findings, d1: Evaluation, d2: Evaluation) -> lis
     target, name = d1.scored_on, d1.probe
     flags = []
     for control in text_cues(found, target):
-        flags.append(f"text cue: {control.name} ({_text(control)}) does as well as the probe ({_text(d1)})")
+        cue = "text cue: " if control.kind == "text" else "other cue: "
+        named = control.name.removeprefix("column: ")
+        flags.append(f"{cue}{named} ({_text(control)}) does as well as the probe ({_text(d1)})")
     for control in found.controls:
         if control.kind == "refitted" and _as_good(control):
             flags.append(

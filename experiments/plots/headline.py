@@ -19,7 +19,7 @@ from experiments.plots.style import (
     DESIGNS,
     INK,
     MUTED,
-    TEXT_ONLY,
+    WITHOUT_ACTIVATIONS,
     Design,
     Style,
     auroc_floor,
@@ -113,9 +113,10 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
             if (design, domain.name) not in by_key:
                 continue
             entries.append((DESIGNS[design].label, by_key[design, domain.name], DESIGNS[design], color))
-            text = best_text_control(result, domain.name, design)
-            if text:
-                entries.append((f"  {TEXT_ONLY.label} ({style.name(text.name)})", text, TEXT_ONLY, MUTED))
+            for kind, drawn in WITHOUT_ACTIVATIONS.items():
+                control = best_control(result, domain.name, design, kind)
+                if control:
+                    entries.append((f"  {drawn.label} ({style.name(control.name)})", control, drawn, MUTED))
         yield style.name(domain.name), color, domain.sample, entries
     controls: list[_Entry] = [
         (style.name(c.scored_on), c, DESIGNS["D1"], style.color(result, c.scored_on))
@@ -127,13 +128,13 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
         yield "Source probe, frozen, on", INK, None, controls
 
 
-def best_text_control(result: TransferResult, domain: str, design: str) -> ControlScore | None:
-    """Give the text-only control that does best where `design` is scored (by saved AUROC), or None.
+def best_control(result: TransferResult, domain: str, design: str, kind: str = "text") -> ControlScore | None:
+    """Give the control of one kind that does best where `design` is scored (by saved AUROC), or None.
 
     A control fitted like the design: frozen from the source beside D1, fitted in the target beside D2.
     """
-    texts = [c for c in result.controls if c.kind == "text" and c.compared_with == design]
-    return max((c for c in texts if c.scored_on == domain), key=lambda c: c.auroc.value or 0.0, default=None)
+    same = [c for c in result.controls if c.kind == kind and c.compared_with == design]
+    return max((c for c in same if c.scored_on == domain), key=lambda c: c.auroc.value or 0.0, default=None)
 
 
 def _draw(figure: go.Figure, row: _Row) -> None:

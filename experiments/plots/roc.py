@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from experiments.plots.headline import best_text_control
+from experiments.plots.headline import best_control
 from experiments.plots.legend import ROW_IN, Entry, add_legend, rows_needed
 from experiments.plots.style import (
     BROKEN,
@@ -77,7 +77,7 @@ def _curves(result: TransferResult, style: Style, target: str) -> list[_Curve]:
     wanted = [("source", result.source), ("D1", target), ("D2", target)]
     shown = [found[key] for key in wanted if key in found and found[key].roc]
     curves = [_of_evaluation(result, style, e) for e in shown]
-    text = best_text_control(result, target, "D1")
+    text = best_control(result, target, "D1")
     if text and text.roc:
         label = f"{TEXT_ONLY.label} ({style.name(text.name)}) {number(text.auroc.value)}"
         curves.append(

@@ -54,8 +54,13 @@ DESIGNS = {
     "D4b": Design(label="fitted here, best here*", symbol="circle-open", dash="dashdot"),
 }
 TEXT_ONLY = Design(label="text alone", symbol="diamond-open", dash="dot", size=7.0)
+WITHOUT_ACTIVATIONS = {
+    "text": TEXT_ONLY,
+    "column": Design(label="likelihood", symbol="diamond-tall-open", dash="dot", size=7.0),
+}
+"""Kinds of control that read no activations: the words, and what the model itself thought of them."""
 
-_NAMES = {"tf-idf": "TF-IDF"}
+_NAMES = {"tf-idf": "TF-IDF", "log-probability": "log-prob."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,7 @@ class Style:
 
     def name(self, domain: str) -> str:
         """Give the name a domain, control or probe is shown under."""
-        plain = domain.removeprefix("column: ").removeprefix("organism: ")
+        plain = domain.rpartition(": ")[2]
         return self.names.get(plain, _NAMES.get(plain, plain))
 
     def domains(self, result: TransferResult, *roles: str) -> list[DomainSummary]:
