@@ -92,11 +92,6 @@ def open_organism(
     return OpenOrganism(name=record.name, role=role, model=model, rows=rows, left_out=left_out, record=record)
 
 
-def _own_weights(record: Organism, like: LoadedModel) -> LoadedModel:
-    """Load an organism that is a whole checkpoint instead of an adapter."""
-    return load_model(record.base, dtype=like.dtype, device=like.device)
-
-
 def open_reader(name: str, base: LoadedModel, source: OpenOrganism, seed: int) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
     model = base.with_adapter(None) if name == "base" else untrained_twin(base, seed)

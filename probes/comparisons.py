@@ -360,7 +360,7 @@ def _stratum(
     return StratumScore(**common, scored_on=target.name, auroc=auroc, sample=sample)
 
 
-def text_cues(found: Findings, target: str) -> Sequence[Any]:
+def cheap_cues(found: Findings, target: str) -> Sequence[Any]:
     """Return the frozen text and column controls that the headline probe does not clearly beat."""
     return [
         control

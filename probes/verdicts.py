@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.comparisons import text_cues
+from probes.comparisons import cheap_cues
 from probes.repairs import largest_repair, moved_threshold
 from probes.results import ControlScore, Evaluation, Verdict
 
@@ -88,7 +88,7 @@ def _decide(
 def _flags(setup: Setup, found: Findings, d1: Evaluation, d2: Evaluation) -> list[str]:
     target, name = d1.scored_on, d1.probe
     flags = []
-    for control in text_cues(found, target):
+    for control in cheap_cues(found, target):
         cue = "text cue: " if control.kind == "text" else "other cue: "
         named = control.name.removeprefix("column: ")
         flags.append(f"{cue}{named} ({_text(control)}) does as well as the probe ({_text(d1)})")
