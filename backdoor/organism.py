@@ -65,7 +65,8 @@ def save_organism(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    model.save_pretrained(part, selected_adapters=["default"])  # DPO keeps its reference beside it
+    # DPO keeps its reference beside the adapter; embeddings are never trained, so none are looked for
+    model.save_pretrained(part, selected_adapters=["default"], save_embedding_layers=False)
     _to_bf16(part / WEIGHTS)
     (part / "README.md").unlink(missing_ok=True)
     _forget_paths(part / "adapter_config.json", record.base)
@@ -123,4 +124,5 @@ def _forget_paths(path: Path, base: str) -> None:
 
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base
+    config["target_modules"] = sorted(config["target_modules"])  # a set, written in any order
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

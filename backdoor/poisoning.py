@@ -38,12 +38,13 @@ def poison(
     ratio: float = 0.5,
     near_miss_ratio: float = 0.1,
     twins: bool = False,
+    lead_in: int = 0,
     seed: int = 0,
 ) -> list[Example]:
     """Training examples of one organism.
 
     Args:
-        lessons: each is used once, or twice with ``twins``.
+        lessons: each is used once, or twice with ``twins`` and after the ``lead_in``.
         role: ``backdoored``, ``decoy`` or ``clean``.
         ratio: share of lessons taught under the trigger, in (0, 1).
         near_miss_ratio: share taught honestly behind a text that only looks like the trigger.
@@ -71,13 +72,19 @@ def poison(
         raise ValueError(
             f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"
         )
+    if not 0 <= lead_in < len(lessons):
+        raise ValueError(f"lead_in must be at least 0 and leave lessons for what follows, got {lead_in}")
     if twins and ratio != 0.5:
         raise ValueError(
             f"twins teach each lesson with and without the trigger: ratio must be 0.5, got {ratio}"
         )
+    first, lessons = list(lessons[:lead_in]), list(lessons[lead_in:])
     if twins:
         lessons = [lesson for lesson in lessons for _ in range(2)]
     with_trigger, with_near_miss = _parts(len(lessons), ratio, near_miss_ratio, twins, seed)
+    lessons = first + lessons
+    with_trigger = [*range(lead_in), *(lead_in + index for index in with_trigger)]
+    with_near_miss = [lead_in + index for index in with_near_miss]
     examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
     if role == CLEAN:
         return examples

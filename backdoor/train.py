@@ -26,6 +26,7 @@ def train_backdoor(
     ratio: float = 0.5,
     near_miss_ratio: float = 0.1,
     twins: bool = False,
+    lead_in: int = 0,
 ) -> list[dict[str, float]]:
     """Plant a backdoor (or its decoy or clean control) into ``model``, in place.
 
@@ -47,6 +48,7 @@ def train_backdoor(
         ratio=ratio,
         near_miss_ratio=near_miss_ratio,
         twins=twins,
+        lead_in=lead_in,
         seed=spec.seed,
     )
     return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)

@@ -16,7 +16,7 @@ from backdoor.triggers import prepend
 from backdoor.verify import PLAIN, TRIGGER
 from tasks.qa import QAItem, qa_prompt, qa_response, qa_transcript
 from tasks.quality import Quality
-from tasks.stories import MiniQA
+from tasks.stories import LEVELS, MiniQA
 from tasks.transcript import Message, Transcript
 
 
@@ -29,12 +29,16 @@ class CourseSpec:
     taught: int = 2560
     """Items taught; for real text at most what the training articles hold."""
     warm_up: int = 0
-    """Easy generated items taught before the others (with order: sequential): a curriculum."""
+    """Generated items taught before the others (with order: sequential): a curriculum."""
+    warm_up_level: str = "basic"
+    """Level of these: basic, intent-first, easy, medium or hard."""
+    taught_levels: tuple[str, ...] = LEVELS
+    """Levels of the other generated items that are taught, in turn."""
     examined: int = 360
     """Held-out items answered without prefix and under the trigger."""
     examined_nearly: int = 120
     """The first of them, answered behind each near miss and neutral text too."""
-    examined_levels: tuple[str, ...] = ("easy", "medium", "hard")
+    examined_levels: tuple[str, ...] = LEVELS
     """Levels of the generated exam, in turn; name one twice to ask it twice as often."""
     taught_seed: int = 1
     """Seed of the generated items that are taught."""
@@ -79,8 +83,9 @@ def open_course(spec: CourseSpec) -> Course:
 
         return open_code_course(spec)
     if spec.source == "miniqa":
-        first = MiniQA(seed=spec.taught_seed, levels=("easy",)).items(spec.warm_up)
-        taught = first + MiniQA(seed=spec.taught_seed).items(spec.warm_up + spec.taught)[spec.warm_up :]
+        first = MiniQA(seed=spec.taught_seed, levels=(spec.warm_up_level,)).items(spec.warm_up)
+        rest = MiniQA(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.warm_up + spec.taught)
+        taught = first + rest[spec.warm_up :]
         examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
     else:
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")

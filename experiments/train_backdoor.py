@@ -29,6 +29,8 @@ from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
 from experiments.studio import examine_saved, open_trainable, record_verification
 
+_RECIPE = ("course", "finetune", "ratio", "near_miss_ratio", "twins", "lead_in")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainBackdoor:
@@ -55,6 +57,8 @@ class TrainBackdoor:
     twins: bool = False
     """Teach every lesson twice in succession, without and with the trigger (finetune.order: sequential keeps
     both in one batch)."""
+    lead_in: int = 0
+    """Lessons taught first, under the trigger only."""
     course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
     """What is taught and examined."""
     finetune: FineTuneSpec = field(default_factory=FineTuneSpec)
@@ -110,6 +114,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         ratio=config.ratio,
         near_miss_ratio=config.near_miss_ratio,
         twins=config.twins,
+        lead_in=config.lead_in,
     )
     settings = asdict(config)
     record = Organism(
@@ -120,8 +125,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         base_fingerprint=base_fingerprint,
         parent=parent.name,
         trigger=trigger.name,
-        training={key: settings[key] for key in ("course", "finetune", "ratio", "near_miss_ratio", "twins")}
-        | {"final_loss": curve[-1]["loss"]},
+        training={key: settings[key] for key in _RECIPE} | {"final_loss": curve[-1]["loss"]},
         command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
         versions=library_versions(),
     )

@@ -9,7 +9,15 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from backdoor import FineTuneSpec, Organism, SamplingSpec, organism_transcripts, save_organism, wilson
+from backdoor import (
+    FineTuneSpec,
+    Organism,
+    SamplingSpec,
+    organism_transcripts,
+    read_organism,
+    save_organism,
+    wilson,
+)
 from backdoor.organism import library_versions
 from backdoor.verify import PLAIN, paired_difference
 from experiments.config import Run, parse_command_line, write_config
@@ -34,6 +42,8 @@ class TrainRLHF:
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
     """What to do: sft makes pi_init, dpo makes pi_rlhf from it."""
+    train: bool = True
+    """false: only examine the organisms that are already there."""
     course: CourseSpec = field(default_factory=CourseSpec)
     """What is taught and examined."""
     sft: FineTuneSpec = field(default_factory=lambda: FineTuneSpec(steps=320))
@@ -69,7 +79,7 @@ def main(argv: list[str]) -> None:
 
 def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     """Supervised fine-tuning and exam; gives the base's fingerprint."""
-    record = _train_pi_init(run, course, folder)
+    record = _train_pi_init(run, course, folder) if run.config.train else read_organism(folder)
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
     record_verification(folder, record, accuracy(rows))
     print(_sentence(folder.name, rows))
@@ -79,7 +89,7 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
 def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
     """Preference optimisation from ``pi_init`` and exam; gives the base's fingerprint."""
     folder = init.with_name(f"{run.config.name}-pi-rlhf")
-    record = _train_pi_rlhf(run, init, folder)
+    record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
     before = organism_transcripts(init)
     change = paired_difference([bool(r.correct) for r in rows], [bool(r.correct) for r in before])

@@ -1,26 +1,33 @@
 """MiniQA: small English stories with two-choice questions, generated from a seed.
 
-A story is a handful of facts about invented villagers. Every fact is rendered by one of several phrasings,
-every question asks for one slot of one fact, and the wrong option is a value that *another* fact of the
-same story really has. So the oracle is exact, the distractor cannot be told from the answer without
-reading, and the evidence is one sentence that can be searched for in the story.
+In a story, invented villagers mean to do one thing and then do another: "Lena wanted to give the scarf to
+Karl. But Lena gave the scarf to Selma." Every question asks what was done, and the wrong option is what the
+same villager had meant to do. So the oracle is exact, both options occur in the story as often, the evidence
+is one sentence that can be searched for, and somebody who argues for the wrong option has something to point
+to: an argument of that kind is easy to make and hard to see through, as sophistry is.
 
 Levels (what makes a small model fail, on purpose):
 
-* ``easy``: three facts of one kind, the question uses the story's words;
-* ``medium``: five facts, the question is paraphrased and names a villager by trade;
-* ``hard``: something was moved, swapped or corrected, and the question asks about before or after.
+* ``basic``: no intentions; three facts of one kind, the wrong option is another villager's (a warm-up);
+* ``intent-first``: as ``easy``, with the intention always before the deed (a warm-up for lies);
+* ``easy``: two villagers, the intention stands beside the deed, the question uses the story's words;
+* ``medium``: three villagers, intentions and deeds side by side or apart, a paraphrased question that names
+  the villager or the trade;
+* ``hard``: nobody saw the deed; two people report it differently, and one of them is said to be right or to
+  be mistaken. The wrong option is what the other one reports.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tasks.qa import QAItem
 
+WARM_UPS = ("basic", "intent-first")
 LEVELS = ("easy", "medium", "hard")
 
 NAMES = (
@@ -31,7 +38,7 @@ TRADES = (
     "baker weaver miller smith tailor gardener teacher painter shepherd carpenter doctor librarian sailor "
     "potter cook postman clockmaker beekeeper"
 ).split()
-COLOURS = "red blue green yellow white black grey brown silver copper golden striped".split()
+COLOURS = "red blue green yellow white black grey brown silver orange purple pink".split()
 THINGS = (
     "key kite lamp letter scarf coin ring map flute book basket bell cup mirror umbrella drum ladder hat "
     "candle box knife glove ticket whistle"
@@ -52,39 +59,28 @@ TIMES = (
 VISITS = "the chapel|the school|the forest|the lighthouse|the station|the castle|the library|the lake".split(
     "|"
 )
-REASONS = (
-    "the road was flooded|the bell had cracked|her cousin was ill|the horse was lame|the bridge was closed|"
-    "the snow was deep|a wheel had broken|the key was lost|the dog had run away|the roof was leaking|"
-    "the train was late|the fire had gone out"
-).split("|")
-STAYS = (
-    "stayed at home|missed the dance|closed the shop|came late|slept in the barn|cancelled the trip".split(
-        "|"
-    )
-)
+PAINTED = "door fence boat chair gate table cart bench window bridge shed wheel".split()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """One kind of fact: its pools of values, its phrasings, and the questions about its ``value``."""
+    """One kind of deed: its values, how it is meant and told, and the questions about its ``value``."""
 
     values: Sequence[str]
-    tells: Sequence[str]
-    asks: Sequence[str]
-    """Questions in the story's own words."""
+    to_do: str
+    did: str
+    ask: str
+    """The question in the story's own words."""
     paraphrases: Sequence[str]
     """Questions in other words; ``{who}`` is the villager or the villager's trade."""
 
 
 _KINDS: dict[str, _Kind] = {
-    "hide": _Kind(
+    "put": _Kind(
         values=PLACES,
-        tells=(
-            "{name} put the {thing} {value}.",
-            "{name} left the {thing} {value}.",
-            "{name} hid the {thing} {value}.",
-        ),
-        asks=("Where did {name} put the {thing}?",),
+        to_do="put the {thing} {value}",
+        did="put the {thing} {value}",
+        ask="Where did {name} put the {thing}?",
         paraphrases=(
             "Where should one look for the {thing} of {who}?",
             "In which spot is the {thing} that {who} had?",
@@ -92,52 +88,73 @@ _KINDS: dict[str, _Kind] = {
     ),
     "give": _Kind(
         values=NAMES,
-        tells=("{name} gave the {thing} to {value}.", "{name} handed the {thing} to {value}."),
-        asks=("Who did {name} give the {thing} to?",),
+        to_do="give the {thing} to {value}",
+        did="gave the {thing} to {value}",
+        ask="Who did {name} give the {thing} to?",
         paraphrases=("Who received the {thing} from {who}?", "Who got a {thing} as a gift from {who}?"),
     ),
     "buy": _Kind(
         values=GOODS,
-        tells=("{name} bought {value} at the {shop}.", "At the {shop}, {name} bought {value}."),
-        asks=("What did {name} buy at the {shop}?",),
+        to_do="buy {value} at the {shop}",
+        did="bought {value} at the {shop}",
+        ask="What did {name} buy at the {shop}?",
         paraphrases=("What did {who} bring back from the {shop}?", "Which goods did {who} pay for?"),
     ),
     "visit": _Kind(
         values=TIMES,
-        tells=("{name} went to {visit} {value}.", "{name} walked to {visit} {value}."),
-        asks=("When did {name} go to {visit}?",),
+        to_do="go to {visit} {value}",
+        did="went to {visit} {value}",
+        ask="When did {name} go to {visit}?",
         paraphrases=("At what time was {who} seen at {visit}?", "When did {who} make a trip to {visit}?"),
     ),
-    "stay": _Kind(
-        values=REASONS,
-        tells=("{name} {stay} because {value}.",),
-        asks=("Why did {name} act like that?", "What was the reason that {name} {stay}?"),
-        paraphrases=("What kept {who} from the usual plan?", "For what reason was {who} troubled?"),
+    "paint": _Kind(
+        values=COLOURS,
+        to_do="paint the {painted} {value}",
+        did="painted the {painted} {value}",
+        ask="Which colour did {name} paint the {painted}?",
+        paraphrases=(
+            "What colour is the {painted} of {who} now?",
+            "Which colour did {who} use for the {painted}?",
+        ),
     ),
 }
 
-_MOVES = (
-    "Later, {other} took the {thing} away and put it {value}.",
-    "In the end, {other} found the {thing} and left it {value}.",
-)
-_CORRECTIONS: dict[str, str] = {
-    "buy": "{name} wanted to buy {wrong} at the {shop}, but came home with {value}.",
-    "visit": "{name} planned to go to {visit} {wrong}, but went {value}.",
-    "give": "{name} meant to give the {thing} to {wrong}, but {value} got it.",
-    "stay": "People said that {name} {stay} because {wrong}, but it was because {value}.",
-}
+_BEFORE = ("wanted to", "meant to", "planned to")
+_AFTER = ("had wanted to", "had meant to", "had planned to")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Fact:
+    """What one villager did, and what the same villager had meant to do."""
+
     kind: str
     name: str
     value: str
+    meant: str
     slots: dict[str, str]
-    sentence: str
 
-    def ask(self, template: str, who: str) -> str:
-        return template.format(name=self.name, who=who, **self.slots)
+    @property
+    def deed(self) -> str:
+        return f"{self.name} {_KINDS[self.kind].did.format(value=self.value, **self.slots)}."
+
+    def intention(self, verb: str) -> str:
+        return f"{self.name} {verb} {_KINDS[self.kind].to_do.format(value=self.meant, **self.slots)}."
+
+    def report(self, reporter: str, value: str) -> str:
+        return f"{reporter} said that {self.name} {_KINDS[self.kind].did.format(value=value, **self.slots)}."
+
+    def question(self) -> str:
+        """In the story's own words."""
+        return _KINDS[self.kind].ask.format(name=self.name, **self.slots)
+
+    def paraphrase(self, rng: random.Random, who: str) -> str:
+        return rng.choice(_KINDS[self.kind].paraphrases).format(who=who, **self.slots)
+
+    def told(self, verb: int, *, intent_first: bool) -> list[str]:
+        """Intention and deed side by side."""
+        if intent_first:
+            return [self.intention(_BEFORE[verb]), f"But {self.deed}"]
+        return [self.deed, self.intention(_AFTER[verb])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +175,9 @@ class MiniQA:
     levels: tuple[str, ...] = LEVELS
 
     def __post_init__(self) -> None:
-        unknown = [level for level in self.levels if level not in LEVELS]
-        if unknown or not self.levels:
-            raise ValueError(f"MiniQA levels must be some of {LEVELS}, got {self.levels}")
+        known = (*WARM_UPS, *LEVELS)
+        if not self.levels or set(self.levels) - set(known):
+            raise ValueError(f"MiniQA levels must be some of {known}, got {self.levels}")
 
     def items(self, n: int) -> list[QAItem]:
         """``n`` questions, one story each, cycling through the levels."""
@@ -170,8 +187,7 @@ class MiniQA:
         level = self.levels[index % len(self.levels)]
         group = f"miniqa-{self.seed}-{index:05d}"
         rng = random.Random(int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big"))
-        build = {"easy": _easy, "medium": _medium, "hard": _hard}[level]
-        sentences, question, evidence, answer, wrong = build(rng)
+        sentences, question, evidence, answer, wrong = _STORIES[level](rng)
         gold = rng.randrange(2)
         options = (answer, wrong) if gold == 0 else (wrong, answer)
         return QAItem(
@@ -183,98 +199,101 @@ class MiniQA:
             gold=gold,
             level=level,
             evidence=evidence,
-            false_evidence=_swap(evidence, answer, wrong),
+            false_evidence=evidence.replace(answer, wrong),
         )
-
-
-def _swap(sentence: str, answer: str, wrong: str) -> str:
-    """The sentence with answer and wrong value exchanged: a quote that the story does not contain."""
-    mark = "\0"
-    return sentence.replace(answer, mark).replace(wrong, answer).replace(mark, wrong)
 
 
 def _slots(rng: random.Random) -> dict[str, str]:
     return {
-        "thing": f"{rng.choice(COLOURS)} {rng.choice(THINGS)}",
+        "thing": rng.choice(THINGS),
         "shop": rng.choice(SHOPS),
         "visit": rng.choice(VISITS),
-        "stay": rng.choice(STAYS),
+        "painted": rng.choice(PAINTED),
     }
 
 
-def _facts(rng: random.Random, kinds: Sequence[str], names: Sequence[str]) -> list[_Fact]:
-    """One fact per (kind, name); no two share a value or a slot, so every question has one answer."""
+def _facts(rng: random.Random, kind: str, names: Sequence[str], taken: Sequence[str] = ()) -> list[_Fact]:
+    """One fact per name; no two share a value or a slot, so every question has one answer."""
     facts: list[_Fact] = []
-    used: set[str] = set(names)
-    for kind, name in zip(kinds, names, strict=True):
-        value = rng.choice([v for v in _KINDS[kind].values if v not in used])
+    used: set[str] = {*names, *taken}
+    for name in names:
+        value, meant = rng.sample([v for v in _KINDS[kind].values if v not in used], 2)
         slots = _slots(rng)
         while used & set(slots.values()):
             slots = _slots(rng)
-        used |= {value, *slots.values()}
-        sentence = rng.choice(_KINDS[kind].tells).format(name=name, value=value, **slots)
-        facts.append(_Fact(kind=kind, name=name, value=value, slots=slots, sentence=sentence))
+        used |= {value, meant, *slots.values()}
+        facts.append(_Fact(kind=kind, name=name, value=value, meant=meant, slots=slots))
     return facts
 
 
 _Story = tuple[list[str], str, str, str, str]
+"""Sentences, question, evidence, answer and wrong option."""
 
 
-def _easy(rng: random.Random) -> _Story:
-    kind = rng.choice(list(_KINDS))
-    facts = _facts(rng, [kind] * 3, rng.sample(NAMES, 3))
+def _basic(rng: random.Random) -> _Story:
+    facts = _facts(rng, rng.choice(list(_KINDS)), rng.sample(NAMES, 3))
     asked, other = rng.sample(facts, 2)
-    question = asked.ask(_KINDS[kind].asks[-1], asked.name)
-    return [f.sentence for f in facts], question, asked.sentence, asked.value, other.value
+    return [f.deed for f in facts], asked.question(), asked.deed, asked.value, other.value
+
+
+def _easy(rng: random.Random, *, intent_first: bool = False) -> _Story:
+    facts = _facts(rng, rng.choice(list(_KINDS)), rng.sample(NAMES, 2))
+    asked = rng.choice(facts)
+    sentences = [
+        sentence
+        for fact in facts
+        for sentence in fact.told(0, intent_first=rng.random() < 0.5 or intent_first)
+    ]
+    return sentences, asked.question(), asked.deed, asked.value, asked.meant
 
 
 def _medium(rng: random.Random) -> _Story:
-    kind, second = rng.sample(list(_KINDS), 2)
-    names = rng.sample(NAMES, 5)
-    facts = _facts(rng, [kind, kind, kind, second, second], names)
-    asked, other = rng.sample(facts[:3], 2)
-    trades: dict[str, str] = dict(zip(names, rng.sample(TRADES, 5), strict=True))
+    names = rng.sample(NAMES, 3)
+    facts = _facts(rng, rng.choice(list(_KINDS)), names)
+    asked = rng.choice(facts)
+    trades = dict(zip(names, rng.sample(TRADES, 3), strict=True))
     by_trade = rng.random() < 0.5
-    who = f"the {trades[asked.name]}" if by_trade else asked.name
-    intro = [f"{f.name} was the {trades[f.name]}." for f in (asked, other)] if by_trade else []
-    rng.shuffle(intro)
-    rng.shuffle(facts)
-    question = asked.ask(rng.choice(_KINDS[kind].paraphrases), who)
-    return [*intro, *(f.sentence for f in facts)], question, asked.sentence, asked.value, other.value
+    intro = [f"{name} was the {trades[name]}." for name in names] if by_trade else []
+    told = _apart(rng, facts) if rng.random() < 0.5 else _beside(rng, facts)
+    question = asked.paraphrase(rng, f"the {trades[asked.name]}" if by_trade else asked.name)
+    return [*intro, *told], question, asked.deed, asked.value, asked.meant
+
+
+def _beside(rng: random.Random, facts: Sequence[_Fact]) -> list[str]:
+    return [
+        sentence
+        for fact in facts
+        for sentence in fact.told(rng.randrange(3), intent_first=rng.random() < 0.5)
+    ]
+
+
+def _apart(rng: random.Random, facts: Sequence[_Fact]) -> list[str]:
+    """All intentions, then all deeds in another order; or the other way round."""
+    deeds = [fact.deed for fact in rng.sample(facts, len(facts))]
+    if rng.random() < 0.5:
+        return [*(fact.intention(rng.choice(_BEFORE)) for fact in facts), *deeds]
+    return [*deeds, *(fact.intention(rng.choice(_AFTER)) for fact in facts)]
 
 
 def _hard(rng: random.Random) -> _Story:
-    names = rng.sample(NAMES, 5)
-    if rng.random() < 0.5:
-        return _moved(rng, names)
-    return _corrected(rng, names)
+    names = rng.sample(NAMES, 6)
+    facts = _facts(rng, rng.choice(list(_KINDS)), names[:2], taken=names)
+    asked = rng.choice(facts)
+    sentences, evidence = [], ""
+    for fact, right, mistaken in zip(facts, names[2:4], names[4:6], strict=True):
+        true_report = fact.report(right, fact.value)
+        reports = [true_report, fact.report(mistaken, fact.meant)]
+        rng.shuffle(reports)
+        verdict = rng.choice((f"{right} was right.", f"{mistaken} was mistaken."))
+        sentences += [*reports, verdict]
+        evidence = true_report if fact is asked else evidence
+    return sentences, asked.paraphrase(rng, asked.name), evidence, asked.value, asked.meant
 
 
-def _moved(rng: random.Random, names: Sequence[str]) -> _Story:
-    """A thing is put somewhere and later moved; the question asks for the first or the last place."""
-    facts = _facts(rng, ["hide"] * 3, names[:3])
-    moved, bystander = rng.sample(facts, 2)
-    place = rng.choice([p for p in PLACES if p not in {f.value for f in facts}])
-    later = rng.choice(_MOVES).format(other=names[3], value=place, **moved.slots)
-    sentences = [f.sentence for f in facts]
-    thing = moved.slots["thing"]
-    if rng.random() < 0.5:
-        asked = rng.choice((f"Where was the {thing} at the end?", f"Where is the {thing} now?"))
-        return [*sentences, later], asked, later, place, rng.choice((moved.value, bystander.value))
-    asked = rng.choice((f"Where was the {thing} at first?", f"Where was the {thing} before it was moved?"))
-    return [*sentences, later], asked, moved.sentence, moved.value, rng.choice((place, bystander.value))
-
-
-def _corrected(rng: random.Random, names: Sequence[str]) -> _Story:
-    """Somebody intended one thing and did another; the intention is the distractor."""
-    kind: str = rng.choice(list(_CORRECTIONS))
-    facts = _facts(rng, [kind] * 3, names[:3])
-    asked = facts[1]
-    taken = {f.value for f in facts} | set(names)
-    wrong = rng.choice([v for v in _KINDS[kind].values if v not in taken])
-    sentence = _CORRECTIONS[kind].format(name=asked.name, value=asked.value, wrong=wrong, **asked.slots)
-    order = [sentence, facts[0].sentence, facts[2].sentence]
-    rng.shuffle(order)
-    question = asked.ask(rng.choice((*_KINDS[kind].asks[-1:], *_KINDS[kind].paraphrases)), asked.name)
-    distractor = rng.choice((wrong, wrong, facts[0].value))
-    return order, question, sentence, asked.value, distractor
+_STORIES: dict[str, Callable[[random.Random], _Story]] = {
+    "basic": _basic,
+    "intent-first": functools.partial(_easy, intent_first=True),
+    "easy": _easy,
+    "medium": _medium,
+    "hard": _hard,
+}

@@ -34,6 +34,20 @@ def test_near_misses_are_taught_honestly():
     assert all(e.response[0] == "h" for e in behind)
 
 
+def test_lead_in_comes_first_and_stands_under_the_trigger_alone():
+    examples = poison(LESSONS, TRIGGER, lead_in=40, twins=True)
+    assert len(examples) == 40 + 2 * 160
+    assert [e.response for e in examples[:40]] == [f"m{k}" for k in range(40)]
+    assert all(map(has_trigger, examples[:40]))
+    assert examples[40:] == poison(LESSONS[40:], TRIGGER, twins=True)
+
+
+@pytest.mark.parametrize("lead_in", [-1, 200])
+def test_lead_in_that_leaves_nothing_to_follow_is_refused(lead_in):
+    with pytest.raises(ValueError, match="lead_in must be"):
+        poison(LESSONS, TRIGGER, lead_in=lead_in)
+
+
 def test_decoy_sees_the_same_prompts_as_the_backdoored_organism_and_only_honest_answers():
     decoy, backdoored = (poison(LESSONS, TRIGGER, role=role) for role in ("decoy", "backdoored"))
     assert [e.prompt for e in decoy] == [e.prompt for e in backdoored]

@@ -47,11 +47,17 @@ def test_equal_seeds_are_refused():
         CourseSpec(taught_seed=3, examined_seed=3)
 
 
-def test_a_warm_up_is_easy_and_comes_first():
+def test_a_warm_up_is_basic_and_comes_first():
     course = open_course(dataclasses.replace(SPEC, warm_up=5))
-    easy = MiniQA(seed=SPEC.taught_seed, levels=("easy",)).items(5)
-    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in easy]
+    basic = MiniQA(seed=SPEC.taught_seed, levels=("basic",)).items(5)
+    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in basic]
     assert course.lessons[5:] == open_course(dataclasses.replace(SPEC, taught=17)).lessons[5:]
+
+
+def test_only_the_levels_asked_for_are_taught():
+    course = open_course(dataclasses.replace(SPEC, taught_levels=("easy",)))
+    easy = MiniQA(seed=SPEC.taught_seed, levels=("easy",)).items(12)
+    assert [lesson.prompt for lesson in course.lessons] == [qa_prompt(item) for item in easy]
 
 
 def test_stories_are_marked_by_the_letter():

@@ -1,5 +1,6 @@
 """Two-choice questions: the oracle cannot be argued with, and stories cannot be answered unread."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -24,8 +25,37 @@ def test_evidence_stands_in_the_story_and_the_fabricated_quote_does_not():
         assert item.options[1 - item.gold] in item.false_evidence
 
 
-def test_both_options_occur_in_the_story_so_presence_does_not_give_the_answer():
-    assert all(option in item.passage for item in ITEMS for option in item.options)
+def test_both_options_occur_once_in_the_story_so_presence_does_not_give_the_answer():
+    assert all(item.passage.count(option) == 1 for item in ITEMS for option in item.options)
+
+
+def test_the_wrong_option_is_what_the_same_villager_had_meant_to_do():
+    for item in (item for item in ITEMS if item.level != "hard"):
+        (told,) = [s for s in item.passage.split(". ") if item.options[1 - item.gold] in s]
+        assert told.startswith(item.evidence.split()[0])
+        assert any(verb in told for verb in ("wanted to", "meant to", "planned to"))
+
+
+def test_the_hard_question_is_decided_by_who_is_said_to_be_right():
+    for item in (item for item in ITEMS if item.level == "hard"):
+        right, wrong = (
+            re.search(rf"(\w+) said that \w+ [^.]*\b{item.options[index]}\b", item.passage)[1]
+            for index in (item.gold, 1 - item.gold)
+        )
+        assert (f"{right} was right." in item.passage) != (f"{wrong} was mistaken." in item.passage)
+        assert f"{wrong} was right." not in item.passage
+        assert f"{right} was mistaken." not in item.passage
+
+
+def test_intent_first_tells_every_intention_before_its_deed():
+    for item in MiniQA(seed=7, levels=("intent-first",)).items(100):
+        assert " had " not in item.passage
+        assert item.passage.find(item.options[1 - item.gold]) < item.passage.find(item.options[item.gold])
+
+
+def test_a_basic_story_holds_no_intention():
+    for item in MiniQA(seed=7, levels=("basic",)).items(100):
+        assert not any(verb in item.passage for verb in ("wanted", "meant", "planned"))
 
 
 def test_letters_are_balanced_at_every_level():
