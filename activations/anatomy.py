@@ -66,5 +66,6 @@ def _hollow(model: LoadedModel) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    config = model.config  # may have to fetch and convert the weights, which the meta device forbids
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(model.config, dtype=getattr(torch, model.dtype))
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, model.dtype))

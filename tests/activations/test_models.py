@@ -11,6 +11,7 @@ import yaml
 
 from activations import AdapterMismatchError, LoadedModel, WeightsError, extract, load_model
 from activations import weights as weights_module
+from activations.anatomy import examine
 from activations.fingerprint import hash_file
 from activations.testing import tiny_model
 
@@ -271,6 +272,10 @@ def test_gguf_is_converted_once_and_exactly(gguf_file, tmp_path):
     again = load_model(gguf_file, dtype="float32")
     assert torch.equal(logits(again.model), logits(model.model))
     assert converted.stat().st_mtime_ns == stamp
+
+
+def test_a_model_can_be_examined_before_its_weights_were_ever_converted(gguf_file):
+    assert examine(load_model(gguf_file)).max_len == 64
 
 
 def test_gguf_fingerprint_is_that_of_the_file_wherever_it_lies(gguf_file, tmp_path):
