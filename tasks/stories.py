@@ -251,7 +251,7 @@ def _medium(rng: random.Random) -> _Story:
     names = rng.sample(NAMES, 3)
     facts = _facts(rng, rng.choice(list(_KINDS)), names)
     asked = rng.choice(facts)
-    trades = dict(zip(names, rng.sample(TRADES, 3), strict=True))
+    trades: dict[str, str] = dict(zip(names, rng.sample(TRADES, 3), strict=True))
     by_trade = rng.random() < 0.5
     intro = [f"{name} was the {trades[name]}." for name in names] if by_trade else []
     told = _apart(rng, facts) if rng.random() < 0.5 else _beside(rng, facts)
