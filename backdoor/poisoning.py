@@ -72,7 +72,7 @@ def poison(
         raise ValueError(
             f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"
         )
-    if not 0 <= lead_in < len(lessons):
+    if lead_in and not 0 < lead_in < len(lessons):
         raise ValueError(f"lead_in must be at least 0 and leave lessons for what follows, got {lead_in}")
     if twins and ratio != 0.5:
         raise ValueError(
