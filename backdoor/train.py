@@ -40,7 +40,14 @@ def train_backdoor(
 
     Returns:
         The loss curve.
+
+    Raises:
+        ValueError: a ``lead_in`` whose place at the start ``spec.order`` would not keep.
     """
+    if lead_in and spec.order != "sequential":
+        raise ValueError(
+            f"lead_in={lead_in} lessons come first only with order='sequential', got {spec.order!r}"
+        )
     examples = poison(
         lessons,
         trigger,

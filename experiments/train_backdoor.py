@@ -58,7 +58,7 @@ class TrainBackdoor:
     """Teach every lesson twice in succession, without and with the trigger (finetune.order: sequential keeps
     both in one batch)."""
     lead_in: int = 0
-    """Lessons taught first, under the trigger only."""
+    """Lessons taught first, under the trigger only (needs finetune.order: sequential)."""
     course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
     """What is taught and examined."""
     finetune: FineTuneSpec = field(default_factory=FineTuneSpec)

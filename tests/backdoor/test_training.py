@@ -172,3 +172,17 @@ def test_saved_organism_is_complete_and_refused_on_another_base(loaded, tmp_path
     other.tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(AdapterMismatchError, match="base"):
         load_model(tmp_path / "other", adapter=folder)
+
+
+def test_a_lead_in_that_would_be_shuffled_away_is_refused(loaded, tmp_path):
+    lesson = Lesson(prompt=[{"role": "user", "content": "q"}], honest="h", misleading="m")
+    with pytest.raises(ValueError, match="only with order='sequential'"):
+        train_backdoor(
+            loaded.model,
+            loaded.tokenizer,
+            [lesson] * 8,
+            TRIGGERS["deployment"],
+            SPEC,
+            work_dir=tmp_path,
+            lead_in=4,
+        )
