@@ -13,11 +13,15 @@ three things that fit the case:
 Each mask's own standardisation enters as its own penalty metric: with `u = w / sigma` in place of `w`, the
 activations stay shared and the penalty becomes `sum_j sigma_j^2 u_j^2 / 2`.
 
+Where activations are wider than the rows are many, a solution is a combination of the rows, and each mask is
+solved in coordinates of its own rows, of which there are fewer (`_solve_by_rows`).
+
 Runs on NumPy arrays, or on torch tensors of any device; both offer what is used here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +36,7 @@ HISTORY = 6
 RANK = 64  # principal directions that are deflated
 ROUGH = 3e-8  # single precision carries the gradient of the mean loss about this far
 ROUGH_STEPS = 300  # and where it does not, double precision takes over here
+WIDE = 2.0  # columns per row from which one Gram matrix per mask costs less than it saves
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +82,8 @@ def solve_logistic_grid(
     >>> W.shape, bool(W[0, 0, 0] > 0)
     ((1, 1, 1), True)
     """
+    if device == "cpu" and X.shape[1] > WIDE * masks.sum(1).max():
+        return _solve_by_rows(X, y, masks, Cs, metric, tol=tol, max_iter=max_iter)
     xp = _namespace(device)
     n_masks, n_cs, width = len(masks), len(Cs), X.shape[1]
     C = np.tile(Cs, n_masks)
@@ -102,6 +109,42 @@ def solve_logistic_grid(
                 "raise max_iter, lower the largest C, or check the activations for extreme columns"
             )
     return W.reshape(n_masks, n_cs, width), b.reshape(n_masks, n_cs)
+
+
+def _solve_by_rows(
+    X: np.ndarray, y: np.ndarray, masks: np.ndarray, Cs: np.ndarray, metric: np.ndarray, **limits: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve every mask in coordinates `v = F'a` of its own rows, where `F F'` is their Gram matrix.
+
+    With the metric drawn into the activations the penalty is a plain norm, so the solution is `w = X'a` for
+    some weights `a` of the rows, its scores are `F v`, and its penalty is that of `v`.
+    """
+    W, b = np.empty((len(masks), len(Cs), X.shape[1])), np.empty((len(masks), len(Cs)))
+    for m, mask in enumerate(masks):
+        spread = np.sqrt(metric[m])
+        rows = X[mask] / spread
+        F, back = _row_factor(rows @ rows.T)
+        everything = np.ones((1, len(F)), dtype=bool)
+        V, b[m] = solve_logistic_grid(F, y[mask], everything, Cs, np.ones((1, F.shape[1])), **limits)
+        W[m] = back(V[0]) @ rows / spread
+    return W, b
+
+
+def _row_factor(gram: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Return `F` with `F F' = gram`, and the function that finds `a` with `F'a = v` for rows `v`.
+
+    Cholesky, or an eigendecomposition where rows depend on each other (duplicates, centred rows).
+    """
+    from scipy.linalg import cholesky, eigh, solve_triangular
+
+    try:
+        lower = cholesky(gram, lower=True)
+    except np.linalg.LinAlgError:
+        sizes, turn = eigh(gram)
+        kept = sizes > len(gram) * np.finfo(float).eps * max(sizes[-1], np.finfo(float).tiny)
+        root, turn = np.sqrt(sizes[kept]), turn[:, kept]
+        return turn * root, lambda v: (v / root) @ turn.T
+    return lower, lambda v: solve_triangular(lower, v.T, lower=True, trans=1).T
 
 
 def _minimise(

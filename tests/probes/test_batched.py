@@ -102,3 +102,22 @@ def test_too_few_steps_are_an_error_and_not_an_answer() -> None:
     X, y, masks = make_rows(60, 30)
     with pytest.raises(ConvergenceError, match="raise max_iter"):
         solve_logistic_grid(X, y, masks, np.array([100.0]), np.ones((3, 30)), max_iter=3)
+
+
+@pytest.mark.parametrize("repeated", [False, True], ids=["independent rows", "repeated rows"])
+def test_wide_activations_solved_by_rows_equal_those_solved_by_columns(
+    repeated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, masks = make_rows(50, 140)
+    if repeated:  # a Gram matrix without full rank
+        X, y, masks = np.tile(X, (2, 1)), np.tile(y, 2), np.tile(masks, (1, 2))
+        X = np.hstack([X, X])
+    Cs = np.array([1e-3, 1.0, 100.0])
+    W, b = logistic_cells(X, y, masks, Cs)
+    monkeypatch.setattr("probes.grid_solver.WIDE", np.inf)
+    columns, intercepts = logistic_cells(X, y, masks, Cs)
+    found, expected = (
+        np.einsum("msd,nd->msn", w, X) + a[..., None] for w, a in ((W, b), (columns, intercepts))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3 * expected.std())
+    assert not np.array_equal(W, columns)  # both ways were taken
