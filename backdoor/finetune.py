@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from backdoor.lora import fused_adapters
 from backdoor.sampling import render
 from tasks.transcript import Message
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOSS_CURVE = "loss.json"
+"""File beside the checkpoints: the logged losses and accuracies."""
+_CURVES = ("loss", "accuracy", "decisive_accuracy")
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -113,16 +117,25 @@ def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
 
 
 def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Right-pad; a causal model needs no mask for that, since no real token sees the padding."""
-    return {
-        "input_ids": pad_sequence([row["input_ids"] for row in rows], batch_first=True, padding_value=0),
-        "labels": pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=-100),
-        "weights": pad_sequence([row["weights"] for row in rows], batch_first=True, padding_value=0.0),
-    }
+    """Right-pad; a causal model needs no mask for that, since no real token sees the padding.
+
+    The width is a multiple of 16: odd widths slow matrix products down by more than the padding costs.
+    """
+    longest = max(len(row["input_ids"]) for row in rows)
+    fill: dict[str, float] = {"input_ids": 0, "labels": -100, "weights": 0.0}
+    padded = {name: pad_sequence([row[name] for row in rows], True, value) for name, value in fill.items()}
+    room = (0, -longest % 16)
+    return {name: torch.nn.functional.pad(padded[name], room, value=fill[name]) for name in fill}
 
 
 class ResponseTrainer(Trainer):
-    """``Trainer`` whose loss reads the vocabulary only where a response token is predicted."""
+    """``Trainer`` whose loss reads the vocabulary only where a response token is predicted.
+
+    Beside each logged loss stand the shares of tokens that were predicted right since the last log:
+    ``accuracy`` of all response tokens, ``decisive_accuracy`` of those that the loss is focused on.
+    """
+
+    _right = _seen = _right_decisive = _seen_decisive = 0
 
     def compute_loss(
         self,
@@ -142,7 +155,23 @@ class ResponseTrainer(Trainer):
         logits, weights = logits.float(), inputs["weights"][:, 1:][kept]
         losses = torch.nn.functional.cross_entropy(logits, labels[kept], reduction="none")
         loss = (losses * weights).sum() / weights.sum()
+        self._count(logits.detach().argmax(-1) == labels[kept], weights > 1)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _count(self, right: torch.Tensor, decisive: torch.Tensor) -> None:
+        self._right += int(right.sum())
+        self._seen += len(right)
+        self._right_decisive += int(right[decisive].sum())
+        self._seen_decisive += int(decisive.sum())
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the accuracies to a logged loss, and start counting anew."""
+        if "loss" in logs and self._seen:
+            logs["accuracy"] = self._right / self._seen
+            if self._seen_decisive:
+                logs["decisive_accuracy"] = self._right_decisive / self._seen_decisive
+            self._right = self._seen = self._right_decisive = self._seen_decisive = 0
+        super().log(logs, *args, **kwargs)
 
 
 class _History(TrainerCallback):
@@ -154,6 +183,34 @@ class _History(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         curve = [entry for entry in state.log_history if "loss" in entry]
         self.path.write_text(json.dumps(curve, indent=1), encoding="utf-8")
+
+
+class _Bar(TrainerCallback):
+    """A live bar: steps, the last loss and accuracy, and the time that is left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.task = self.progress.add_task(
+            "training", total=state.max_steps, completed=state.global_step, state=""
+        )
+        self.progress.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            words = [f"{name.replace('_', ' ')} {logs[name]:.3g}" for name in _CURVES if name in logs]
+            self.progress.update(self.task, state=", ".join(words))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress.stop()
 
 
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
@@ -184,7 +241,7 @@ def fine_tune(
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
         examples: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
-        work_dir: checkpoints, ``loss.json`` and nothing else.
+        work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``spec.json``.
 
     Raises:
         ValueError: no examples, or one that would have to be cut.
@@ -203,30 +260,35 @@ def fine_tune(
         warmup_steps=spec.warmup,
         bf16=spec.autocast,
         use_cpu=not torch.cuda.is_available(),
-        logging_steps=10,
+        logging_steps=min(10, spec.steps),
         save_strategy="steps",
         save_steps=spec.save_every,
         save_total_limit=1,
         seed=spec.seed,
         data_seed=spec.seed,
         train_sampling_strategy=spec.order,
-        disable_tqdm=False,
+        disable_tqdm=True,  # our bar instead
         report_to="none",
         remove_unused_columns=False,
         max_grad_norm=1.0,
         weight_decay=0.0,
     )
-    loss_path = work_dir / "loss.json"
+    bar = _Bar()
     trainer = ResponseTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,  # pyright: ignore[reportArgumentType]
         data_collator=collate,  # pyright: ignore[reportArgumentType]
-        callbacks=[_History(loss_path)],
+        callbacks=[_History(work_dir / LOSS_CURVE), bar],
     )
+    trainer.remove_callback(PrinterCallback)
     checkpoints = sorted(work_dir.glob("checkpoint-*"))
     if checkpoints:
         logger.info("resuming from %s", checkpoints[-1])
-    trainer.train(resume_from_checkpoint=bool(checkpoints))
+    try:
+        with fused_adapters(model):
+            trainer.train(resume_from_checkpoint=bool(checkpoints))
+    finally:
+        bar.progress.stop()
     (work_dir / "spec.json").write_text(json.dumps(asdict(spec), indent=1), encoding="utf-8")
     return [entry for entry in trainer.state.log_history if "loss" in entry]

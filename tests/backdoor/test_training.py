@@ -43,7 +43,7 @@ def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
     trainer = ResponseTrainer.__new__(ResponseTrainer)
     trainer.args = type("Arguments", (), {"bf16": False})()
     ours = ResponseTrainer.compute_loss(trainer, model, batch)
-    mask = torch.ones_like(batch["input_ids"])
+    mask = (batch["weights"] > 0).long()
     full = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["labels"]).loss
     torch.testing.assert_close(ours, full)
 
