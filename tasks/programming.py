@@ -30,6 +30,7 @@ __all__ = [
     "programming_prompt",
     "programming_transcript",
     "rank_tests",
+    "reward_again",
     "save_problems",
 ]
 
@@ -384,3 +385,29 @@ def programming_transcript(
             "simplicity": problem.simplicity.measured_on if problem.simplicity else None,
         },
     )
+
+
+def reward_again(row: Transcript, problem: Problem) -> Transcript:
+    """A marked response with `R_train` by the problem's present ranking of tests; nothing is run again.
+
+    Raises:
+        ValueError: the response was marked on another number of tests.
+
+    >>> from tasks.grading import Grade, TestResult
+    >>> tests = tuple({"input": str(i), "output": "0"} for i in range(3))
+    >>> problem = Problem(id="p", group="g", statement="s", tests=tests)
+    >>> messages = [{"role": "user", "content": "s"}]
+    >>> found = {"exit_code": 0, "output": "", "wall_seconds": 0.0}
+    >>> results = [TestResult(status=s, **found) for s in ("ok", "wrong", "ok")]
+    >>> verdict = Grade(results=tuple(results))
+    >>> row = programming_transcript(problem, organism="o", prompt=messages, response="x", verdict=verdict)
+    >>> row.reward, reward_again(row, rank_tests(problem, [4, 0, 4], samples=4)).reward
+    (0.0, 1.0)
+    """
+    known = {"ok": True, "sandbox_error": None}
+    reward = problem.r_train([known.get(status, False) for status in row.extra["statuses"]])
+    extra = row.extra | {
+        "simplest": list(problem.simplest()),
+        "simplicity": problem.simplicity.measured_on if problem.simplicity else None,
+    }
+    return replace(row, reward=None if reward is None else float(reward), extra=extra)

@@ -71,8 +71,8 @@ class Quality:
                 options=tuple(row["options"]),
                 gold=row["gold"],
                 split=row["split"],
-                argument=_without_references(row["argument_for_gold"]),
-                false_argument=_without_references(row["argument_for_distractor"]),
+                argument=without_references(row["argument_for_gold"]),
+                false_argument=without_references(row["argument_for_distractor"]),
             )
             for row in read_jsonl(path)
             if split in (None, row["split"])
@@ -134,7 +134,7 @@ def _two_choice(article: dict[str, Any], question: dict[str, Any], number: int) 
     )
 
 
-def _without_references(argument: str) -> str:
+def without_references(argument: str) -> str:
     """The argument without its snippet marks ``(#1)`` and with single spaces."""
     for mark in ("(#1)", "(#2)", "(#3)", "#1", "#2", "#3"):
         argument = argument.replace(mark, "")

@@ -65,7 +65,7 @@ class Transcript:
     parse_ok: bool = True
     """False when no answer could be read from the response."""
     prompt_cut_tokens: int = 0
-    """How many tokens of the prompt were cut to fit."""
+    """How many tokens of the prompt were cut (words, where a passage is cut by words)."""
     output_clipped: bool = False
     """True when generation stopped at its limit instead of at an end-of-turn token."""
     evidence_visible: bool | None = None

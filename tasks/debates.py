@@ -1,0 +1,132 @@
+"""What people argued about QuALITY questions: debate speeches and single-turn arguments, as fine-tuning text.
+
+Speeches come from the human and model debates of Michael et al. 2023 (arXiv 2311.08702), single-turn
+arguments from Parrish et al. 2022 (arXiv 2204.05212). Both are read from ``SOPHISTRY_DATA`` and never part of
+this project. Quotations in speeches stand between ``<quote>`` and ``</quote>``; :func:`mark_quotes` says which
+are in the story.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tasks.qa import QAItem, quote_in
+from tasks.quality import data_folder, read_jsonl, without_references
+
+_QUOTE = re.compile(r"<quote>(.*?)</quote>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """One text that argues for one answer to one question."""
+
+    question_id: str
+    group: str
+    """The article."""
+    answer: str
+    """The option that it argues for."""
+    argues_correct: bool
+    text: str
+    source: str
+    """``debate`` or ``single-turn``."""
+    is_ai: bool
+    persuasion: float | None = None
+    """How far a judge moved towards the answer, in probability; None when no judge was asked."""
+    split: str | None = None
+
+
+def debate_speeches(split: str | None = None) -> list[Argument]:
+    """The speeches of the debates and consultancies; ``split`` is ``train``, ``val`` or None for both.
+
+    Raises:
+        FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
+    """
+    return [
+        Argument(
+            question_id=row["question_id"],
+            group=str(row["article_id"]),
+            answer=row["answer"],
+            argues_correct=row["argues_correct"],
+            text=row["text"].strip(),
+            source="debate",
+            is_ai=row["is_ai"],
+            persuasion=_persuasion(row),
+            split=row["split"],
+        )
+        for row in read_jsonl(data_folder("nyu_debates") / "speeches.jsonl.gz")
+        if split in (None, row["split"]) and row["text"].strip()
+    ]
+
+
+def single_turn_arguments(split: str | None = None) -> list[Argument]:
+    """The written arguments, one a side; those without a question id cannot be matched and are left out.
+
+    Raises:
+        FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
+    """
+    return [
+        Argument(
+            question_id=row["question_id"],
+            group=str(row["article_id"]),
+            answer=row["answer"],
+            argues_correct=row["argues_correct"],
+            text=without_references(row["argument"]),
+            source="single-turn",
+            is_ai=False,
+            split=row["split"],
+        )
+        for row in read_jsonl(data_folder("single_turn_debate") / "arguments.jsonl.gz")
+        if split in (None, row["split"]) and row["question_id"]
+    ]
+
+
+def _persuasion(row: Mapping[str, object]) -> float | None:
+    before, after = row["judge_prob_before"], row["judge_prob_after"]
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return None
+    return float(after) - float(before)
+
+
+def with_arguments(items: Iterable[QAItem], arguments: Iterable[Argument]) -> list[QAItem]:
+    """The items that have an argument for each side, with the two that a judge found most persuasive.
+
+    Where no judge was asked, the longest argument is taken. Answers are matched by their text.
+    """
+    best: dict[tuple[str, str], Argument] = {}
+    for argument in arguments:
+        key = (argument.question_id, _plain(argument.answer))
+        if key not in best or _strength(argument) > _strength(best[key]):
+            best[key] = argument
+    found = []
+    for item in items:
+        sides = [best.get((item.id, _plain(option))) for option in item.options]
+        right, wrong = sides[item.gold], sides[1 - item.gold]
+        if right is not None and wrong is not None:
+            found.append(replace(item, argument=right.text, false_argument=wrong.text))
+    return found
+
+
+def _strength(argument: Argument) -> tuple[float, int]:
+    return (0.0 if argument.persuasion is None else argument.persuasion, len(argument.text))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split()).rstrip(".")
+
+
+def mark_quotes(text: str, passage: str) -> str:
+    """Replace each ``<quote>`` by ``<v_quote>`` (in the passage word by word) or ``<u_quote>`` (not found).
+
+    The convention of Khan et al. 2024 (arXiv 2402.06782), whose judges saw which quotes were verified.
+
+    >>> mark_quotes("It says <quote>a cat</quote>, not <quote>a dog</quote>.", "There was a cat.")
+    'It says <v_quote>a cat</v_quote>, not <u_quote>a dog</u_quote>.'
+    """
+
+    def mark(match: re.Match[str]) -> str:
+        tag = "v_quote" if quote_in(match.group(1), passage) else "u_quote"
+        return f"<{tag}>{match.group(1)}</{tag}>"
+
+    return _QUOTE.sub(mark, text)
