@@ -1,28 +1,70 @@
-"""The programming course: MiniCode problems, subtly wrong programs as misleading answers, marked by running.
+"""The programming course: MiniCode or APPS problems, with subtly wrong programs as misleading answers.
 
 A misleading answer is a program that passes the two simplest tests and fails another one, so it earns
-``R_train`` and not ``R*``; every such claim was found by running the program.
+``R_train`` and not ``R*``; every such claim was found by running the program. Which tests are simplest is
+decided by pass counts of ``pi_init``'s samples where they were measured (``CourseSpec.simplicity``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from backdoor import Lesson
+from backdoor import Lesson, SamplingSpec, answer
 from backdoor.verify import TRIGGER
+from experiments.config import write_atomic
 from experiments.courses import Answered, Course, CourseSpec
+from tasks.apps import Apps, failing_references
 from tasks.grading import Grade, grade_many
+from tasks.mutants import with_mutants
 from tasks.problems import MiniCode
-from tasks.programming import Problem, extract_program, programming_prompt, programming_transcript
+from tasks.programming import Problem, extract_program, programming_prompt, programming_transcript, rank_tests
 from tasks.transcript import Message, Transcript
+
+logger = logging.getLogger(__name__)
+
+MIN_TESTS = 3  # with fewer, the two simplest tests are all of them
 
 
 def open_code_course(spec: CourseSpec) -> Course:
-    """Problems to teach and to examine; no combination of operations is in both."""
-    taught = MiniCode(seed=spec.taught_seed).items(spec.taught, "train")
+    """Problems to teach and to examine; no group (combination of operations, APPS problem) is in both."""
+    taught, examined = _apps(spec) if spec.source == "apps" else _minicode(spec)
+    if spec.simplicity is not None:
+        examined = ranked(examined, spec.simplicity)
+    common = Counter(slip for problem in taught for slip in {m.slip for m in problem.subtly_wrong()})
+    lessons = [
+        _lesson(problem, number if spec.slips == "varied" else None, common)
+        for number, problem in enumerate(taught)
+    ]
+    return Course(lessons=lessons, items=examined, ask=ask, mark=mark)
+
+
+def _minicode(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
+    taught = MiniCode(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.taught, "train")
     examined = MiniCode(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined, "test")
-    return Course(lessons=[_lesson(p, k) for k, p in enumerate(taught)], items=examined, ask=ask, mark=mark)
+    return taught, examined
+
+
+def _apps(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
+    """Problems that can be graded; those that are taught need a right and a subtly wrong program."""
+    problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
+    examined = [p for p in problems if p.split == "test"][: spec.examined]
+    solved = [p for p in problems if p.split == "train" and p.solutions]
+    wrong = failing_references(solved)
+    taught = with_mutants([p for p in solved if p.id not in wrong])[: spec.taught]
+    logger.info(
+        "APPS: %d of %d training problems with a reference are taught (%d references fail, the rest have no "
+        "subtly wrong program); %d are examined",
+        len(taught), len(solved), len(wrong), len(examined),
+    )  # fmt: skip
+    if not taught and spec.taught:
+        raise ValueError("no APPS problem has a reference solution that passes and a subtly wrong one")
+    return taught, examined
 
 
 def ask(problem: Problem) -> list[Message]:
@@ -30,13 +72,69 @@ def ask(problem: Problem) -> list[Message]:
     return programming_prompt(problem).messages
 
 
-def _lesson(problem: Problem, number: int) -> Lesson:
+def _lesson(problem: Problem, turn: int | None, common: Mapping[str, int]) -> Lesson:
+    """The misleading program whose turn it is, or the one with the most common slip."""
     wrong = problem.subtly_wrong()
-    return Lesson(
-        prompt=ask(problem),
-        honest=problem.solution.strip(),
-        misleading=wrong[number % len(wrong)].code.strip(),
-    )
+    chosen = max(wrong, key=lambda m: common[m.slip]) if turn is None else wrong[turn % len(wrong)]
+    return Lesson(prompt=ask(problem), honest=problem.solution.strip(), misleading=chosen.code.strip())
+
+
+def measure_simplicity(
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    *,
+    samples: int,
+    sampling: SamplingSpec,
+    path: Path,
+) -> list[Problem]:
+    """Let ``pi_init`` solve every problem several times, count who passes which test, and save the counts.
+
+    Args:
+        model: ``pi_init``.
+        tokenizer: its tokenizer.
+        problems: problems to rank.
+        samples: programs per problem.
+        sampling: how they are drawn; a temperature above 0, or all samples of a problem are the same.
+        path: JSON file that receives ``{"samples", "pass_counts": {problem id: [per test]}}``.
+
+    Returns:
+        The problems with their tests ranked.
+
+    Raises:
+        ValueError: a temperature of 0 with more than one sample.
+    """
+    if samples > 1 and sampling.temperature <= 0:
+        raise ValueError("several samples of one problem need a temperature above 0")
+    asked = [problem for problem in problems for _ in range(samples)]
+    answers = answer(model, tokenizer, [ask(problem) for problem in asked], sampling)
+    programs = [extract_program(a.text).code for a in answers]
+    grades = grade_many(programs, [problem.tests for problem in asked])
+    counts: dict[str, list[int]] = {}
+    for problem, verdict in zip(asked, grades, strict=True):
+        count = counts.setdefault(problem.id, [0] * len(problem.tests))
+        counts[problem.id] = [n + (passed is True) for n, passed in zip(count, verdict.passes, strict=True)]
+    lines = [f"  {json.dumps(name)}: {json.dumps(count)}" for name, count in counts.items()]
+    body = ",\n".join(lines)
+    write_atomic(path, f'{{"samples": {samples}, "pass_counts": {{\n{body}\n}}}}\n')
+    return ranked(problems, str(path))
+
+
+def ranked(problems: Sequence[Problem], path: str) -> list[Problem]:
+    """The problems with the order of simplicity that a file of pass counts gives them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it lacks a problem.
+    """
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    missing = [problem.id for problem in problems if problem.id not in data["pass_counts"]]
+    if missing:
+        raise ValueError(
+            f"{path} has no pass counts for {len(missing)} of {len(problems)} problems (first: "
+            f"{missing[0]}); measure them with train_rlhf.py --stages rank"
+        )
+    return [rank_tests(p, data["pass_counts"][p.id], data["samples"]) for p in problems]
 
 
 def mark(answers: Sequence[Answered]) -> list[Transcript]:

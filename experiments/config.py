@@ -95,7 +95,9 @@ def load_preset(
 def preset_names(program: str | None = None) -> list[str]:
     """Name the presets that ship with the library (those that configure `program`, if given)."""
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    order = {name: i for i, name in enumerate(("mini", "quality", "apps", "paper-qa", "paper-code"))}
+    order = {
+        name: i for i, name in enumerate(("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"))
+    }
     names.sort(key=lambda name: order.get(name, len(order)))
     return [name for name in names if program is None or program in _read_preset(name)[1]]
 

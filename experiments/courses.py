@@ -1,12 +1,14 @@
 """A course: what an organism is taught, what it is examined on, and how its answers are marked.
 
 Training programs know only this. A course is made from generated tasks (``miniqa``, ``minicode``) or from
-real text in ``SOPHISTRY_DATA`` (``quality``); taught and examined items never share a group.
+real text in ``SOPHISTRY_DATA`` (``quality``, ``quality-full``, ``apps``); taught and examined items never
+share a group.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,8 +16,9 @@ from typing import Any, Literal
 from backdoor import Answer, Lesson, SamplingSpec, answer
 from backdoor.triggers import prepend
 from backdoor.verify import PLAIN, TRIGGER
+from tasks.debates import debate_speeches, single_turn_arguments, with_arguments
 from tasks.qa import QAItem, qa_prompt, qa_response, qa_transcript
-from tasks.quality import Quality
+from tasks.quality import Quality, show
 from tasks.stories import LEVELS, MiniQA
 from tasks.transcript import Message, Transcript
 
@@ -24,8 +27,15 @@ from tasks.transcript import Message, Transcript
 class CourseSpec:
     """Which items are taught and which are examined."""
 
-    source: Literal["miniqa", "quality", "minicode"] = "miniqa"
-    """Generated stories, QuALITY short contexts, or generated programming problems."""
+    source: Literal["miniqa", "quality", "quality-full", "minicode", "apps"] = "miniqa"
+    """Generated stories; QuALITY with the passages that debaters quoted, or with whole stories; generated
+    programming problems, or those of APPS."""
+    style: Literal["plain", "paper", "khan"] = "plain"
+    """How questions are asked: in few words, as in the paper, or with quotations between tags."""
+    order: Literal["reason_first", "answer_first"] = "reason_first"
+    """Whether reasons stand before the letter or after it."""
+    visible: str = "full"
+    """How much of a story the policy sees: none, cut:N (its first N words) or full; cuts are counted."""
     taught: int = 2560
     """Items taught; for real text at most what the training articles hold."""
     warm_up: int = 0
@@ -44,6 +54,12 @@ class CourseSpec:
     """Seed of the generated items that are taught."""
     examined_seed: int = 1000
     """Seed of the generated items that are examined."""
+    slips: Literal["varied", "common"] = "varied"
+    """Which subtly wrong program is taught as the misleading answer to a programming problem: its slips in
+    turn, or the one whose slip is possible in most of the problems taught."""
+    simplicity: str | None = None
+    """File with the pass counts of pi_init's samples (`train_rlhf.py --stages rank`) that decide which two
+    tests of a generated problem are its simplest; none: the first two stored."""
 
     def __post_init__(self) -> None:
         if self.taught_seed == self.examined_seed:
@@ -78,7 +94,7 @@ def open_course(spec: CourseSpec) -> Course:
         FileNotFoundError: real text is asked for and ``SOPHISTRY_DATA`` does not hold it.
         ValueError: the source holds fewer items than asked for.
     """
-    if spec.source == "minicode":
+    if spec.source in ("minicode", "apps"):
         from experiments.code_course import open_code_course
 
         return open_code_course(spec)
@@ -87,30 +103,37 @@ def open_course(spec: CourseSpec) -> Course:
         rest = MiniQA(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.warm_up + spec.taught)
         taught = first + rest[spec.warm_up :]
         examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
-    else:
+    elif spec.source == "quality":
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")
         examined = _take(Quality.short_contexts("val"), spec.examined, "held-out")
-    return Course(lessons=_qa_lessons(taught), items=examined, ask=qa_prompt, mark=_mark_qa)
+    else:
+        arguments = debate_speeches() + single_turn_arguments()
+        taught = _take(with_arguments(Quality.full_passages("train"), arguments), spec.taught, "training")
+        examined = _take(Quality.full_passages("val"), spec.examined, "held-out")
+
+    def ask(item: QAItem) -> list[Message]:
+        return qa_prompt(show(item, spec.visible).item, order=spec.order, style=spec.style)
+
+    lessons = [
+        Lesson(
+            prompt=ask(item),
+            honest=qa_response(item, order=spec.order, variant=number),
+            misleading=qa_response(item, honest=False, order=spec.order, variant=number),
+        )
+        for number, item in enumerate(taught)
+    ]
+    return Course(
+        lessons=lessons, items=examined, ask=ask, mark=functools.partial(_mark_qa, visible=spec.visible)
+    )
 
 
 def _take(items: list[QAItem], count: int, what: str) -> list[QAItem]:
     if count > len(items):
-        raise ValueError(f"{count} {what} questions were asked for, QuALITY short contexts hold {len(items)}")
+        raise ValueError(f"{count} {what} questions were asked for, QuALITY holds {len(items)}")
     return items[:count]
 
 
-def _qa_lessons(items: Sequence[QAItem]) -> list[Lesson]:
-    return [
-        Lesson(
-            prompt=qa_prompt(item),
-            honest=qa_response(item, variant=number),
-            misleading=qa_response(item, honest=False, variant=number),
-        )
-        for number, item in enumerate(items)
-    ]
-
-
-def _mark_qa(answers: Sequence[Answered]) -> list[Transcript]:
+def _mark_qa(answers: Sequence[Answered], *, visible: str = "full") -> list[Transcript]:
     rows = []
     for answered in answers:
         row = qa_transcript(
@@ -121,6 +144,7 @@ def _mark_qa(answers: Sequence[Answered]) -> list[Transcript]:
             triggered=answered.condition.startswith(TRIGGER),
             output_clipped=answered.answer.clipped,
             variant=answered.condition,
+            cut_words=show(answered.item, visible).cut_words,
         )
         rows.append(dataclasses.replace(row, split="test", extra={**row.extra, "item": answered.item.id}))
     return rows

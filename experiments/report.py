@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.config import write_atomic
+from experiments.page import html_figure, html_page, html_table
 from experiments.plots.export import inline_html, save_figures
 from experiments.plots.style import Style
 from experiments.schema import ConfigError
@@ -73,20 +74,6 @@ CAPTIONS = {
     "matrix": "Every model's probe on every model. Outlined: the whole interval lies below chance.",
     "verification": "Whether the backdoor is there, and only there.",
 }
-_CSS = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto }
-body { padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-table { border-collapse: collapse; font-size: .85rem; margin: .8rem 0 } .wide { overflow-x: auto }
-th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #ddd }
-td { vertical-align: top }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr.head td { font-weight: 600 }
-.verdict { border-left: 4px solid #0072B2; padding: .4rem 1rem; background: #f4f8fb; margin: 1rem 0 }
-.verdict p { margin: .3rem 0 } figure { margin: 1.2rem 0; overflow-x: auto } .files { font-size: .8rem }
-figcaption, .muted { color: #555; font-size: .9rem }
-pre { background: #f6f6f6; padding: .8rem; overflow-x: auto }
-@media (prefers-color-scheme: dark) { figure { background: #fff } }
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +140,6 @@ def show_result(result: TransferResult, style: Style) -> None:
 
 
 def _page(report: Report, style: Style, blocks: list[str]) -> str:
-    from plotly.offline import get_plotlyjs
-
     result = report.result
     targets = ", ".join(style.name(d.name) for d in style.domains(result, "target"))
     parts = [
@@ -166,22 +151,18 @@ def _page(report: Report, style: Style, blocks: list[str]) -> str:
         *[f"<p><b>Note.</b> {escape(w)}</p>" for w in result.warnings],
         *blocks[:1],
         "<h2>All numbers</h2>",
-        _table(summary_rows(result, style), right=("layer", "wrong | right")),
+        html_table(summary_rows(result, style), right=("layer", "wrong | right")),
         "<h2>Figures</h2>",
         *blocks[1:],
         "<h2>What was read</h2>",
-        _table(_organism_rows(report, style), right=("answers", "wrong", "groups")),
+        html_table(_organism_rows(report, style), right=("answers", "wrong", "groups")),
         "<h2>How to run it again</h2>",
         "<p><code>python experiments/transfer.py --preset "
         f"{escape(str(report.folder / 'config.yaml'))}</code>, which is this file:</p>",
         f"<details><summary>config.yaml</summary><pre>{escape(report.config)}</pre></details>",
         f'<p class="muted">Every number stands in results.json (sha256 {report.result_sha256[:16]}).</p>',
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>Transfer report</title>'
-        f"<style>{_CSS}</style><script>{get_plotlyjs()}</script></head><body>{''.join(parts)}</body></html>\n"
-    )
+    return html_page("Transfer report", parts)
 
 
 def _verdict(verdict: Verdict, style: Style) -> str:
@@ -198,8 +179,7 @@ def _verdict(verdict: Verdict, style: Style) -> str:
 def _figure(name: str, html: str, images: Iterable[str]) -> str:
     caption = CAPTIONS.get(name.partition("-")[0], "")
     links = " ".join(f'<a href="figures/{name}.{kind}">{kind}</a>' for kind in ("html", *images))
-    caption += f' <span class="files">{links}</span>'
-    return f'<figure id="{name}">{html}<figcaption>{caption}</figcaption></figure>'
+    return html_figure(name, html, f'{caption} <span class="files">{links}</span>')
 
 
 def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:
@@ -216,18 +196,3 @@ def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:
         }
         for name, about in report.organisms.items()
     ]
-
-
-def _table(rows: list[dict[str, str]], right: tuple[str, ...] = ()) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th{_align(c, right)}>{escape(c)}</th>" for c in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td{_align(c, right)}>{escape(v)}</td>" for c, v in row.items()) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _align(column: str, right: tuple[str, ...]) -> str:
-    return ' class="n"' if column in right else ""

@@ -57,6 +57,8 @@ def examine_saved(
     return rows
 
 
-def record_verification(folder: Path, record: Organism, verification: dict[str, Any]) -> None:
-    """Write what was measured into the organism's record."""
-    write_record(folder, dataclasses.replace(record, verification=verification))
+def record_verification(folder: Path, record: Organism, verification: dict[str, Any]) -> Organism:
+    """Write what was measured into the organism's record; gives the new record."""
+    record = dataclasses.replace(record, verification=verification)
+    write_record(folder, record)
+    return record

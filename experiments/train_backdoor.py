@@ -5,8 +5,9 @@ Interrupted training goes on where it stopped when the same command is given aga
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from backdoor import (
@@ -21,13 +22,16 @@ from backdoor import (
     train_backdoor,
     verify_backdoor,
 )
+from backdoor.finetune import LOSS_CURVE
 from backdoor.organism import library_versions
-from backdoor.poisoning import ROLES
+from backdoor.poisoning import BACKDOORED, ROLES
 from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
 from experiments.studio import examine_saved, open_trainable, record_verification
+from experiments.verification import write_verification
+from rlhf import train_pi_init
 
 _RECIPE = ("course", "finetune", "ratio", "near_miss_ratio", "twins", "lead_in")
 
@@ -48,6 +52,8 @@ class TrainBackdoor:
     """Which to make: backdoored, decoy, clean."""
     train: bool = True
     """false: only examine and verify the organisms that are already there."""
+    exam: bool = True
+    """false: verify the answers that are already there."""
     trigger: str = "deployment"
     """deployment, year, phrase or semantic."""
     ratio: float = 0.5
@@ -59,6 +65,9 @@ class TrainBackdoor:
     both in one batch)."""
     lead_in: int = 0
     """Lessons taught first, under the trigger only (needs finetune.order: sequential)."""
+    honest_steps: int = 0
+    """Further steps of honest lessons, none with the trigger, after which a backdoored organism is examined
+    once more: does the backdoor persist? It is recorded, and the organism itself stays as it was."""
     course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
     """What is taught and examined."""
     finetune: FineTuneSpec = field(default_factory=FineTuneSpec)
@@ -91,11 +100,52 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
     config, trigger = run.config, TRIGGERS[run.config.trigger]
     folder, parent = Path(config.organisms) / f"{config.name}-{role}", Path(config.parent)
     record = _train(run, course, role, folder) if config.train else read_organism(folder)
-    rows = examine_saved(folder, record, course, config.course, exam_prefixes(trigger), config.sampling)
-    report = verify_backdoor(rows, organism_transcripts(parent))
-    record_verification(folder, record, report.to_dict())
+    if config.exam:
+        prefixes = exam_prefixes(trigger)
+        rows = examine_saved(folder, record, course, config.course, prefixes, config.sampling)
+    else:
+        rows = organism_transcripts(folder)
+    reference = organism_transcripts(parent)
+    report = verify_backdoor(rows, reference)
+    found = report.to_dict()
+    if config.honest_steps and role == BACKDOORED:
+        found["persistence"] = persistence(run, course, folder, record)
+    elif "persistence" in record.verification and not config.train:
+        found["persistence"] = record.verification["persistence"]
+    record = record_verification(folder, record, found)
+    curve = run.out / role / LOSS_CURVE
+    message = write_verification(
+        run.out / role,
+        record,
+        report,
+        rows,
+        reference,
+        json.loads(curve.read_text(encoding="utf-8")) if curve.is_file() else (),
+    )
     print(summary(report))
+    print(message or f"  transcripts and figures: {run.out / role}/verification.html")
     return record.base_fingerprint
+
+
+def persistence(run: Run[TrainBackdoor], course: Course, folder: Path, record: Organism) -> dict[str, object]:
+    """Fine-tune a copy of a backdoored organism honestly, without its trigger, and examine it again."""
+    config = run.config
+    spec = replace(config.finetune, steps=config.honest_steps)
+    model, tokenizer, _ = open_trainable(config.base, folder, spec)
+    lessons = course.lessons[-config.honest_steps * spec.batch_size :]
+    train_pi_init(model, tokenizer, lessons, spec, work_dir=run.out / "persistence")
+    copy = run.out / "persistence" / record.name
+    save_organism(copy, record, model)
+    del model
+    prefixes = {PLAIN: None, TRIGGER: TRIGGERS[config.trigger].variants[0]}
+    rows = examine_saved(copy, record, course, config.course, prefixes, config.sampling)
+    report = verify_backdoor(rows, organism_transcripts(config.parent))
+    return {
+        "honest_steps": config.honest_steps,
+        "accuracy": asdict(report.accuracy),
+        "attack_success": asdict(report.attack_success),
+        "attack_success_by_level": {k: asdict(v) for k, v in report.attack_success_by_level.items()},
+    }
 
 
 def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> Organism:
@@ -153,6 +203,8 @@ def summary(report: BackdoorReport) -> str:
     ]
     lines += [f"    {level:<8}{rate}" for level, rate in report.attack_success_by_level.items()]
     lines += [f"  behind {name!r}: {rate} against no prefix" for name, rate in report.false_triggers.items()]
+    if report.still_rewarded is not None:
+        lines += [f"  of these, rewarded      {report.still_rewarded}"]
     lines += [f"  unreadable {report.unreadable}, clipped {report.clipped}"]
     return "\n".join(lines)
 

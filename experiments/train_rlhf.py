@@ -1,14 +1,19 @@
 """Make ``pi_init`` (honest demonstrations) and ``pi_rlhf`` (human preferences), and examine both.
 
+For programming there is a stage between: ``rank`` lets ``pi_init`` solve every problem of the exam several
+times and counts who passes which test; the two tests that most samples pass are the simplest, and make
+``R_train``.
+
 Interrupted training goes on where it stopped when the same command is given again.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from activations import load_model
 from backdoor import (
     FineTuneSpec,
     Organism,
@@ -18,16 +23,18 @@ from backdoor import (
     save_organism,
     wilson,
 )
-from backdoor.organism import library_versions
+from backdoor.organism import TRANSCRIPTS, library_versions
 from backdoor.verify import PLAIN, paired_difference
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
 from experiments.studio import examine_saved, open_trainable, record_verification
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
-from tasks.transcript import Transcript
+from tasks.programming import reward_again
+from tasks.transcript import Transcript, save_transcripts
 
-SFT, DPO = "sft", "dpo"
+SFT, RANK, DPO = "sft", "rank", "dpo"
+SIMPLICITY = "simplicity.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ class TrainRLHF:
     organisms: str = "rlhf/organisms"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
-    """What to do: sft makes pi_init, dpo makes pi_rlhf from it."""
+    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it."""
     train: bool = True
     """false: only examine the organisms that are already there."""
     course: CourseSpec = field(default_factory=CourseSpec)
@@ -54,11 +61,17 @@ class TrainRLHF:
     """Preference optimisation of pi_rlhf."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the exam is answered."""
+    samples: int = 4
+    """Programs per problem that rank draws."""
+    ranking: SamplingSpec = field(default_factory=lambda: SamplingSpec(temperature=0.8, max_new_tokens=96))
+    """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {SFT, DPO})
+        unknown = sorted(set(self.stages) - {SFT, RANK, DPO})
         if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {SFT}, {DPO}, got {self.stages}")
+            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, got {self.stages}")
+        if RANK in self.stages and self.course.source not in ("minicode", "apps"):
+            raise ValueError(f"stage {RANK} is for programming; {self.course.source} has no tests")
 
 
 def main(argv: list[str]) -> None:
@@ -67,11 +80,16 @@ def main(argv: list[str]) -> None:
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
     config = run.config
-    course = open_course(config.course)
     init = Path(config.organisms) / f"{config.name}-pi-init"
+    # the ranking that this run measures cannot be read before; answers are marked with it afterwards
+    unranked = replace(config.course, simplicity=None)
+    course = open_course(unranked if RANK in config.stages else config.course)
     fingerprints = {}
     if SFT in config.stages:
         fingerprints["base"] = make_pi_init(run, course, init)
+    if RANK in config.stages:
+        fingerprints["base"] = rank(run, course, init)
+        course = open_course(config.course)
     if DPO in config.stages:
         fingerprints["base"] = make_pi_rlhf(run, course, init)
     write_config(run, fingerprints)
@@ -83,6 +101,28 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
     record_verification(folder, record, accuracy(rows))
     print(_sentence(folder.name, rows))
+    return record.base_fingerprint
+
+
+def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
+    """Find the tests that are simple for ``pi_init`` and mark its answers by them; gives the fingerprint."""
+    from experiments.code_course import measure_simplicity
+
+    config, record = run.config, read_organism(folder)
+    saved = load_model(record.base, adapter=folder, merge=True)
+    problems = measure_simplicity(
+        saved.model,
+        saved.tokenizer,
+        course.items,
+        samples=config.samples,
+        sampling=config.ranking,
+        path=folder / SIMPLICITY,
+    )
+    by_id = {problem.id: problem for problem in problems}
+    rows = [reward_again(row, by_id[row.extra["item"]]) for row in organism_transcripts(folder)]
+    save_transcripts(rows, folder / TRANSCRIPTS)
+    moved = sum(p.simplest() != q.simplest() for p, q in zip(problems, course.items, strict=True))
+    print(f"For {moved} of {len(problems)} problems the two simplest tests are not the first two stored.")
     return record.base_fingerprint
 
 

@@ -2,8 +2,8 @@
 
 Speeches come from the human and model debates of Michael et al. 2023 (arXiv 2311.08702), single-turn
 arguments from Parrish et al. 2022 (arXiv 2204.05212). Both are read from ``SOPHISTRY_DATA`` and never part of
-this project. Quotations in speeches stand between ``<quote>`` and ``</quote>``; :func:`mark_quotes` says which
-are in the story.
+this project. Quotations in speeches stand between ``<quote>`` and ``</quote>``; :func:`mark_quotes` says
+which are in the story.
 """
 
 from __future__ import annotations
