@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,25 @@ def answer(
     return [answers[i] for i in range(len(ids))]
 
 
+@contextmanager
+def _contiguous_head(model: Any) -> Iterator[None]:
+    """Hand the vocabulary projection contiguous input while the context is open.
+
+    After a prompt, `generate` keeps the last position only: a slice, which torch would multiply row by row
+    with as many copies of the whole matrix. On a CPU that takes longer than the prompt itself.
+    """
+
+    def before(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        del module
+        return (args[0].contiguous(), *args[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], spec: SamplingSpec
 ) -> list[Answer]:
@@ -126,7 +146,7 @@ def _generate(
     if spec.temperature > 0:
         sampled = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
     likelihood = _Likelihood()
-    with torch.inference_mode():
+    with torch.inference_mode(), _contiguous_head(model):
         output = model.generate(
             input_ids=input_ids.to(model.device),
             attention_mask=mask.to(model.device),

@@ -44,3 +44,6 @@ def _quiet_transformers() -> None:
 
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # checkpoints look for the base's config on a hub; embeddings are never trained, so nothing is missing
+    for message in ("Unable to fetch remote file", "Could not find a config file"):
+        warnings.filterwarnings("ignore", message=message, module="peft")

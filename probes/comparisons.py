@@ -37,6 +37,7 @@ N_SHUFFLES = 10  # of probes that must be fitted one by one
 def run_controls(setup: Setup, scored: Scored, found: Findings) -> None:
     """Score every control on the source and on each target, beside the headline probe."""
     _text_and_columns(setup, scored, found)
+    _trigger_alone(setup, scored, found)
     _organisms(setup, scored, found)
     _know_nothing(setup, scored, found)
 
@@ -64,6 +65,16 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
             found.controls.append(
                 _against(judge, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
             )
+
+
+def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Score a mere trigger detector on the source and on every control organism that is asked behind it."""
+    for domain in (setup.source, *setup.controls):
+        scores = controls.trigger_scores(domain)
+        if len(np.unique(scores)) == 2:
+            probe = scored.source if domain is setup.source else scored.frozen[domain.name]
+            judge = setup.judges[domain.name]
+            found.controls.append(_against(judge, scores, probe, "trigger", "prompt", None, "source"))
 
 
 def _shared_controls(setup: Setup) -> list[str]:

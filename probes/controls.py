@@ -1,7 +1,8 @@
 """Baselines that must lose before a probe's claim stands: what the text alone, or nothing at all, gives away.
 
 Each `Reader` turns rows into features that need no activations: TF-IDF of the response, its length, the
-answer letter, or a number the caller has per row (log-probability, entropy). A logistic regression on them is
+answer letter, a number the caller has per row (log-probability, entropy), or whether the prompt carries the
+trigger: what a mere trigger detector would score. A logistic regression on them is
 frozen on the source like the probe, and fitted in the target too, cross-fitted by group, as the text's own
 ceiling. So the sign of a column is set by the source and never by the target.
 """
@@ -18,7 +19,14 @@ from jaxtyping import Float
 if TYPE_CHECKING:
     from probes.domain import Domain
 
-__all__ = ["READERS", "Reader", "frozen_scores", "in_domain_scores", "random_direction_scores"]
+__all__ = [
+    "READERS",
+    "Reader",
+    "frozen_scores",
+    "in_domain_scores",
+    "random_direction_scores",
+    "trigger_scores",
+]
 
 Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training rows and of the others
 
@@ -74,6 +82,15 @@ def random_direction_scores(
     directions = rng.normal(size=(n_directions, X.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return directions @ (X - X.mean(0)).T
+
+
+def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
+    """Return what a mere trigger detector says: 1 behind the trigger, else 0 (`strata["trigger"]` is "yes").
+
+    Nothing is fitted: the trigger is meant to go with wrong answers, so the sign is known.
+    """
+    levels = (domain.strata or {}).get("trigger")
+    return np.zeros(len(domain)) if levels is None else (np.asarray(levels).astype(str) == "yes") * 1.0
 
 
 def _fit_and_score(reader: Reader, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:

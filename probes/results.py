@@ -201,7 +201,7 @@ class ControlScore:
     """
 
     name: str  # "tf-idf", "length", "answer letter", "random directions", "organism: clean", ...
-    kind: str  # "text" | "column" | "probe" | "organism" | "refitted"
+    kind: str  # "text" | "column" | "prompt" | "probe" | "organism" | "refitted"
     fitted_on: str | None
     scored_on: str
     compared_with: str | None  # the design that `delta` refers to

@@ -56,9 +56,10 @@ DESIGNS = {
 TEXT_ONLY = Design(label="text alone", symbol="diamond-open", dash="dot", size=7.0)
 WITHOUT_ACTIVATIONS = {
     "text": TEXT_ONLY,
+    "prompt": Design(label="prompt alone", symbol="diamond-wide-open", dash="dot", size=7.0),
     "column": Design(label="likelihood", symbol="diamond-tall-open", dash="dot", size=7.0),
 }
-"""Kinds of control that read no activations: the words, and what the model itself thought of them."""
+"""Kinds of control that read no activations: the words, the trigger, what the model thought of its words."""
 
 _NAMES = {"tf-idf": "TF-IDF", "log-probability": "log-prob."}
 

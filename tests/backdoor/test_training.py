@@ -135,6 +135,16 @@ def test_likelihood_noted_while_writing_is_that_of_reading(backdoored, temperatu
     assert [a.entropy for a in given] == pytest.approx(read.entropy.tolist(), abs=1e-4)
 
 
+def test_vocabulary_projection_reads_contiguous_memory_and_keeps_no_hook(loaded):
+    head = loaded.model.get_output_embeddings()
+    seen = []
+    watch = head.register_forward_hook(lambda module, args, output: seen.append(args[0].is_contiguous()))
+    answer(loaded.model, loaded.tokenizer, ["a", "bb", "ccc"], SamplingSpec(max_new_tokens=2))
+    watch.remove()
+    assert seen == [True, True]
+    assert not head._forward_pre_hooks
+
+
 def test_answers_come_in_the_callers_order_whatever_the_batch(loaded):
     prompts = ["a", "bbbbbbbb", "cc", "dddd"]
     one, four = (

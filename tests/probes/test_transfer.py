@@ -323,6 +323,30 @@ def test_probe_that_reads_the_trigger_is_called_so() -> None:
     assert verdict(honest, "target", FAST).code == "transfers"
 
 
+def test_a_mere_trigger_detector_is_scored_wherever_prompts_carry_the_trigger() -> None:
+    """Behind the trigger the source is wrong four times in five, the decoy as often as without."""
+    way, rng = make_directions(1, n_layers=3, width=12), np.random.default_rng(8)
+    source, target = two_domains()
+    with_trigger = np.where(rng.random(len(source)) < 0.8, source.y, 1 - source.y) == 1
+    source = Domain(
+        source.name,
+        source.X,
+        source.y,
+        source.groups,
+        strata={"trigger": np.where(with_trigger, "yes", "no")},
+    )
+    decoy = make_domain("decoy", 20, way, n_groups=60, strength=0.0)
+    random = np.where(rng.random(len(decoy)) < 0.5, "yes", "no")
+    decoy = Domain("decoy", decoy.X, decoy.y, decoy.groups, strata={"trigger": random})
+    result = transfer(source, target, FAST, controls=[decoy], options=QUICK)
+    there = control(result, "trigger", source.name, "source")
+    assert there.kind == "prompt"
+    assert there.auroc.value == pytest.approx(auroc(source.y, with_trigger.astype(float)), abs=0.01)
+    assert there.auroc.low > 0.7
+    assert control(result, "trigger", "decoy", "source").auroc.low < 0.5
+    assert not [c for c in result.controls if c.name == "trigger" and c.scored_on == target.name]
+
+
 def test_untrained_weights_that_give_the_labels_away_are_named() -> None:
     source, target = two_domains()
     away = orthogonal_to(make_directions(1, n_layers=3, width=12), 5)
