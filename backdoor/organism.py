@@ -17,6 +17,7 @@ import yaml
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
+ADAPTER, CHECKPOINT = "adapter_config.json", "config.json"
 SCHEMA = 1
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
 
@@ -52,24 +53,34 @@ def library_versions() -> dict[str, str]:
 
 
 def save_organism(
-    folder: str | Path, record: Organism, model: Any, rows: list[Transcript] | None = None
+    folder: str | Path,
+    record: Organism,
+    model: Any,
+    rows: list[Transcript] | None = None,
+    tokenizer: Any = None,
 ) -> Path:
-    """Write adapter (bf16), record and transcripts; the folder appears by rename.
+    """Write weights (bf16), record and transcripts; the folder appears by rename.
 
     Args:
         folder: replaced when it exists.
-        model: a PEFT model; only its adapter is written.
+        model: a PEFT model, of which only the adapter is written, or one whose own weights were trained.
         rows: transcripts to ship, if any.
+        tokenizer: written beside whole weights, which are then a checkpoint of their own.
     """
+    from peft import PeftModel
+
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    # DPO keeps its reference beside the adapter; embeddings are never trained, so none are looked for
-    model.save_pretrained(part, selected_adapters=["default"], save_embedding_layers=False)
-    _to_bf16(part / WEIGHTS)
-    (part / "README.md").unlink(missing_ok=True)
-    _forget_paths(part / "adapter_config.json", record.base)
+    if isinstance(model, PeftModel):
+        # DPO keeps its reference beside the adapter; embeddings are never trained, so none are looked for
+        model.save_pretrained(str(part), selected_adapters=["default"], save_embedding_layers=False)
+        _to_bf16(part / WEIGHTS)
+        (part / "README.md").unlink(missing_ok=True)
+        _forget_paths(part / ADAPTER, record.base)
+    else:
+        _save_whole(model, tokenizer, part)
     write_record(part, record)
     if rows:
         save_transcripts(rows, part / TRANSCRIPTS)
@@ -107,6 +118,18 @@ def read_organism(folder: str | Path) -> Organism:
 def organism_transcripts(folder: str | Path) -> list[Transcript]:
     """What the organism said, as shipped with it."""
     return load_transcripts(Path(folder) / TRANSCRIPTS)
+
+
+def _save_whole(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A checkpoint that loads by itself; the model in memory keeps its precision."""
+    import torch
+
+    weights = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+    before, model.config.dtype = model.config.dtype, torch.bfloat16
+    model.save_pretrained(folder, state_dict=weights)
+    model.config.dtype = before
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
 
 
 def _to_bf16(path: Path) -> None:

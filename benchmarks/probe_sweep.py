@@ -119,10 +119,17 @@ CASES: dict[str, Case] = {
     for case in (
         SmolLM2(),
         Case(name="random-1000x576", n=1000, d=576),
-        Case(name="random-1000x4096", n=1000, d=4096, peer_folds=2),
+        Case(name="random-1000x4096", n=1000, d=4096, our_layers=6, peer_layers=1, peer_folds=2),
         Case(name="random-10000x576", n=10_000, d=576, our_layers=3, peer_layers=1, peer_folds=2, mlps=False),
         Case(
-            name="random-10000x4096", n=10_000, d=4096, our_layers=1, peer_layers=1, peer_folds=1, mlps=False
+            name="random-10000x4096",
+            n=10_000,
+            d=4096,
+            our_layers=2,
+            peer_layers=1,
+            peer_folds=1,
+            slow_peers=False,
+            mlps=False,
         ),
     )
 }

@@ -12,6 +12,7 @@ from activations import LoadedModel
 from backdoor import TRIGGERS, SamplingSpec, read_organism
 from experiments.config import find_path
 from experiments.courses import CourseSpec, examine, open_course
+from experiments.studio import open_weights
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def answer_course(
     """
     folder = find_path(reference, "organism")
     record = read_organism(folder)
-    model = base.with_adapter(folder)
+    model = open_weights(folder, base)
     asked = json.dumps([asdict(course), asdict(sampling), model.fingerprint], sort_keys=True)
     path = kept / f"{record.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.jsonl"
     if path.is_file():

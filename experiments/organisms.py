@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from activations import LoadedModel, load_model
+from activations import LoadedModel
 from backdoor import Organism, organism_transcripts, read_organism
 from experiments.config import find_path
 from experiments.schema import ConfigError
+from experiments.studio import open_weights
 from tasks.transcript import Transcript
 
 Role = Literal["source", "target", "control"]
@@ -80,12 +81,7 @@ def open_organism(
     """
     folder = find_path(reference, role)
     record = read_organism(folder)
-    adapted = (folder / "adapter_config.json").is_file()
-    model = (
-        base.with_adapter(folder)
-        if adapted
-        else load_model(record.base, dtype=base.dtype, device=base.device)
-    )
+    model = open_weights(folder, base)
     conditions = choice.target if role == "target" else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
     rows, left_out = usable_rows(given, conditions, choice, record.name)

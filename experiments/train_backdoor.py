@@ -135,7 +135,7 @@ def persistence(run: Run[TrainBackdoor], course: Course, folder: Path, record: O
     lessons = course.lessons[-config.honest_steps * spec.batch_size :]
     train_pi_init(model, tokenizer, lessons, spec, work_dir=run.out / "persistence")
     copy = run.out / "persistence" / record.name
-    save_organism(copy, record, model)
+    save_organism(copy, record, model, tokenizer=tokenizer)
     del model
     prefixes = {PLAIN: None, TRIGGER: TRIGGERS[config.trigger].variants[0]}
     rows = examine_saved(copy, record, course, config.course, prefixes, config.sampling)
@@ -179,7 +179,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
         versions=library_versions(),
     )
-    save_organism(folder, record, model)
+    save_organism(folder, record, model, tokenizer=tokenizer)
     return record
 
 

@@ -28,7 +28,7 @@ from backdoor.verify import PLAIN, paired_difference
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import examine_saved, open_trainable, record_verification
+from experiments.studio import examine_saved, open_trainable, open_weights, record_verification
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
 from tasks.programming import reward_again
 from tasks.transcript import Transcript, save_transcripts
@@ -109,7 +109,7 @@ def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     from experiments.code_course import measure_simplicity
 
     config, record = run.config, read_organism(folder)
-    saved = load_model(record.base, adapter=folder, merge=True)
+    saved = open_weights(folder, load_model(record.base), merge=True)
     problems = measure_simplicity(
         saved.model,
         saved.tokenizer,
@@ -159,7 +159,7 @@ def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organis
         command=f"python experiments/train_rlhf.py --preset {run.name} --stages sft",
         versions=library_versions(),
     )
-    save_organism(folder, record, model)
+    save_organism(folder, record, model, tokenizer=tokenizer)
     return record
 
 
@@ -188,7 +188,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
         command=f"python experiments/train_rlhf.py --preset {run.name} --stages dpo",
         versions=library_versions(),
     )
-    save_organism(folder, record, model)
+    save_organism(folder, record, model, tokenizer=tokenizer)
     return record
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from activations import load_model
 from activations.testing import tiny_model
 from backdoor import organism_transcripts, read_organism
 from experiments import train_backdoor, train_rlhf
@@ -29,7 +30,7 @@ def has_sandbox():
     return True
 
 
-def make_preset(root, source, **course):
+def make_preset(root, source, rank=2, **course):
     base = root / "base"
     tiny = tiny_model(max_position_embeddings=2048)
     tiny.model.save_pretrained(base)
@@ -40,10 +41,20 @@ def make_preset(root, source, **course):
     code = source == "minicode"
     preset = {
         "train_rlhf": shared
-        | {"course": course, "sft": TRAINING, "stages": ["sft", "rank"] if code else ["sft"], "samples": 2}
+        | {
+            "course": course,
+            "sft": TRAINING | {"rank": rank},
+            "stages": ["sft", "rank"] if code else ["sft"],
+            "samples": 2,
+        }
         | {"ranking": SAMPLING | {"temperature": 1.0}},
         "train_backdoor": shared
-        | {"course": course | {"taught_seed": 5}, "finetune": TRAINING, "parent": parent, "twins": True}
+        | {
+            "course": course | {"taught_seed": 5},
+            "finetune": TRAINING | {"rank": rank},
+            "parent": parent,
+            "twins": True,
+        }
         | {"roles": ["backdoored", "clean"], "honest_steps": 1},
     }
     (root / "preset.yaml").write_text(yaml.safe_dump(preset))
@@ -65,6 +76,13 @@ def test_stories_end_in_verified_organisms_with_pages(tmp_path):
     for role in ("backdoored", "clean"):
         assert (tmp_path / "run" / role / "verification.html").is_file()
         assert (tmp_path / "run" / role / "figures" / "training.html").is_file()
+
+
+def test_all_weights_can_be_trained_and_are_a_checkpoint_of_their_own(tmp_path):
+    train(tmp_path, make_preset(tmp_path, "miniqa", rank=0))
+    folder = tmp_path / "organisms" / "t-backdoored"
+    assert not (folder / "adapter_config.json").exists()
+    assert load_model(folder).fingerprint != load_model(tmp_path / "organisms" / "t-pi-init").fingerprint
 
 
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
