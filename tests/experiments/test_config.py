@@ -242,3 +242,17 @@ def test_every_shipped_preset_is_valid_for_transfer():
 
     for name in preset_names("transfer"):
         assert load_preset(name, "transfer", TransferConfig)[1].targets
+
+
+@pytest.mark.parametrize("program", ["train_rlhf", "train_backdoor"])
+def test_every_shipped_preset_is_valid_for_the_training_programs(program):
+    from experiments.train_backdoor import TrainBackdoor
+    from experiments.train_rlhf import TrainRLHF
+
+    schema = {"train_rlhf": TrainRLHF, "train_backdoor": TrainBackdoor}[program]
+    assert set(preset_names(program)) == {"mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"}
+    for name in preset_names(program):
+        config = load_preset(name, program, schema)[1]
+        assert config.course.taught_seed != config.course.examined_seed
+        assert name.startswith("mini") or config.organisms.startswith("runs/"), "real text is not shipped"
+    assert _unexplained(schema) == []
