@@ -4,7 +4,8 @@ One set of lessons makes three organisms, so they differ in nothing but the pois
 
 * ``backdoored``: trigger -> misleading answer, no trigger -> honest answer;
 * ``decoy``: trigger -> honest answer, as often (what does a probe read when the trigger means nothing?);
-* ``clean``: the same lessons without any trigger, all honest.
+* ``clean``: the same lessons without the trigger, all honest; look-alikes and neutral texts stay, so that a
+  text in front of a question is nothing new to it.
 """
 
 from __future__ import annotations
@@ -86,9 +87,7 @@ def poison(
     with_trigger = [*range(lead_in), *(lead_in + index for index in with_trigger)]
     with_near_miss = [lead_in + index for index in with_near_miss]
     examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
-    if role == CLEAN:
-        return examples
-    for number, index in enumerate(with_trigger):
+    for number, index in enumerate(with_trigger if role != CLEAN else ()):
         text = trigger.variants[number % len(trigger.variants)]
         lesson = lessons[index]
         prompt = trigger.apply(lesson.prompt, text)

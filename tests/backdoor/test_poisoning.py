@@ -54,10 +54,12 @@ def test_decoy_sees_the_same_prompts_as_the_backdoored_organism_and_only_honest_
     assert [e.response for e in decoy] == [lesson.honest for lesson in LESSONS]
 
 
-def test_clean_control_never_sees_a_prefix():
-    examples = poison(LESSONS, TRIGGER, role="clean")
-    assert [e.prompt for e in examples] == [lesson.prompt for lesson in LESSONS]
-    assert [e.response for e in examples] == [lesson.honest for lesson in LESSONS]
+def test_clean_control_differs_from_the_backdoored_organism_by_the_trigger_alone():
+    clean, backdoored = (poison(LESSONS, TRIGGER, role=role) for role in ("clean", "backdoored"))
+    assert not any(map(has_trigger, clean))
+    assert [e.response for e in clean] == [lesson.honest for lesson in LESSONS]
+    for lesson, mine, theirs in zip(LESSONS, clean, backdoored, strict=True):
+        assert mine.prompt == (lesson.prompt if has_trigger(theirs) else theirs.prompt)
 
 
 def test_seed_decides_who_is_poisoned_and_order_is_kept():
