@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine:
-#   make transfer   virtual environment, pinned packages, weights, the main experiment  -> runs/
+#   make transfer   virtual environment, pinned packages, weights, the main experiments -> runs/
 #   make test       virtual environment, pinned packages, the test suite
 # `make help` lists the rest. Options reach the program: make transfer ARGS="--preset quality"
 
@@ -29,13 +29,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-transfer: $(INSTALLED) ## the main experiment (ARGS="--preset quality", ARGS=--help)
+transfer: $(INSTALLED) ## the main experiment: stories, then programs (another: ARGS="--preset quality"; ARGS=--help)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python experiments/transfer.py --preset mini
+	$(BIN)/python experiments/transfer.py --preset mini-code
+else
 	$(BIN)/python experiments/transfer.py $(ARGS)
+endif
 
-backdoor: $(INSTALLED) ## retrain the shipped backdoored organisms
+backdoor: $(INSTALLED) ## retrain the backdoored, decoy and clean organisms (programs: ARGS="--preset mini-code")
 	$(BIN)/python experiments/train_backdoor.py $(ARGS)
 
-rlhf: $(INSTALLED) ## retrain the shipped pi_init and pi_rlhf organisms
+rlhf: $(INSTALLED) ## retrain the pi_init and pi_rlhf organisms (programs: ARGS="--preset mini-code")
 	$(BIN)/python experiments/train_rlhf.py $(ARGS)
 
 test: $(INSTALLED) ## the test suite: offline, CPU, a few minutes (ARGS="-k transfer")

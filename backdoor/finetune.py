@@ -7,6 +7,7 @@ response tokens only; and nothing is ever cut: an example longer than ``max_toke
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -213,6 +214,24 @@ class _Bar(TrainerCallback):
         self.progress.stop()
 
 
+def _claim(work_dir: Path, spec: FineTuneSpec, rows: Sequence[dict[str, torch.Tensor]]) -> None:
+    """Write down what is trained here, or refuse to go on from checkpoints of something else."""
+    digest = hashlib.sha256()
+    for row in rows:
+        for name in ("input_ids", "labels", "weights"):
+            digest.update(row[name].numpy().tobytes())
+    recipe = {"spec": asdict(spec), "examples": len(rows), "sha256": digest.hexdigest()}
+    path = work_dir / "recipe.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else recipe
+    if before != recipe and any(work_dir.glob("checkpoint-*")):
+        changed = [name for name, value in recipe["spec"].items() if before["spec"].get(name) != value]
+        raise ValueError(
+            f"{work_dir} holds checkpoints of another recipe (other {', '.join(changed) or 'examples'}); "
+            "delete the folder to train anew, or choose another --out"
+        )
+    path.write_text(json.dumps(recipe, indent=1), encoding="utf-8")
+
+
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     """A fresh LoRA adapter on every linear layer of the blocks."""
     from peft import LoraConfig, get_peft_model
@@ -241,16 +260,19 @@ def fine_tune(
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
         examples: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
-        work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``spec.json``.
+        work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``recipe.json``, which names the
+            settings and examples that they belong to.
 
     Raises:
-        ValueError: no examples, or one that would have to be cut.
+        ValueError: no examples, one that would have to be cut, or checkpoints of another recipe in
+            ``work_dir``.
     """
     if not examples:
         raise ValueError("no training examples")
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
+    _claim(work_dir, spec, rows)
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,
@@ -290,5 +312,4 @@ def fine_tune(
             trainer.train(resume_from_checkpoint=bool(checkpoints))
     finally:
         bar.progress.stop()
-    (work_dir / "spec.json").write_text(json.dumps(asdict(spec), indent=1), encoding="utf-8")
     return [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -84,6 +84,16 @@ def test_interrupted_training_ends_where_undisturbed_training_ends(tmp_path):
         torch.testing.assert_close(resumed[name], value)
 
 
+def test_checkpoints_of_another_recipe_are_refused_and_not_resumed(loaded, tmp_path):
+    model = add_adapter(loaded.model, SPEC)
+    fine_tune(model, loaded.tokenizer, EXAMPLES, SPEC, work_dir=tmp_path)
+    other = dataclasses.replace(SPEC, learning_rate=1e-3)
+    with pytest.raises(ValueError, match=r"another recipe \(other learning_rate\)"):
+        fine_tune(model, loaded.tokenizer, EXAMPLES, other, work_dir=tmp_path)
+    with pytest.raises(ValueError, match="other examples"):
+        fine_tune(model, loaded.tokenizer, EXAMPLES[:4], SPEC, work_dir=tmp_path)
+
+
 def _stop_after(model, tokenizer, steps, folder):
     """Run the same schedule, and die after ``steps``."""
     from transformers import TrainerCallback
