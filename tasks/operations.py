@@ -27,6 +27,8 @@ class Part:
     """Constants and the values they are drawn from."""
     hard: bool = False
     """True raises the level of the problem."""
+    unseen: bool = False
+    """True keeps the step out of everything that is taught; only problems of the level `unseen` have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ def part(
     code: str,
     *slips: tuple[str, str],
     hard: bool = False,
+    unseen: bool = False,
     **draw: Sequence[int | str],
 ) -> Part:
     """A part with paraphrases separated by bars and constants as keywords.
@@ -65,11 +68,25 @@ def part(
     >>> part("above", "numbers above {k}", "n > {k}", ("boundary", "n >= {k}"), k=range(2, 5)).draw
     {'k': range(2, 5)}
     """
-    return Part(name=name, phrases=tuple(phrases.split(" | ")), code=code, slips=slips, draw=draw, hard=hard)
+    return Part(
+        name=name,
+        phrases=tuple(phrases.split(" | ")),
+        code=code,
+        slips=slips,
+        draw=draw,
+        hard=hard,
+        unseen=unseen,
+    )
 
 
 def guarded(
-    name: str, phrases: str, value: str, *slips: tuple[str, str], hard: bool = False, pair: bool = False
+    name: str,
+    phrases: str,
+    value: str,
+    *slips: tuple[str, str],
+    hard: bool = False,
+    unseen: bool = False,
+    pair: bool = False,
 ) -> Part:
     """A summary that has no value when too few values are kept, so its statement names a default.
 
@@ -79,6 +96,7 @@ def guarded(
         value: the expression to print.
         slips: further slips; printing without the guard, and another default, are always among them.
         hard: raises the level.
+        unseen: keeps it out of what is taught.
         pair: it needs two values, not one.
 
     >>> guarded("max", "the largest", "max(kept)").code
@@ -96,4 +114,5 @@ def guarded(
         ),
         draw={"d": ("0", "-1", '"none"')},
         hard=hard,
+        unseen=unseen,
     )

@@ -21,9 +21,11 @@ from .operations import Domain, Part
 from .programming import Mutant, Problem
 from .word_operations import WORDS
 
-__all__ = ["LEVELS", "MiniCode"]
+__all__ = ["LEVELS", "UNSEEN", "MiniCode"]
 
 LEVELS = ("easy", "medium", "hard")
+UNSEEN = "unseen"
+"""Level of problems with a step that no problem of the other levels has; always held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +45,15 @@ class MiniCode:
     seed: int = 0
     """Names the sequence of problems."""
     levels: tuple[str, ...] = LEVELS
-    """Difficulty levels, drawn in turn."""
+    """Difficulty levels, drawn in turn; `"unseen"` may be added for an exam."""
     test_share: float = 0.25
     """Share of groups whose problems carry `split="test"`; the others are `"train"`. A group is on the same
     side for every seed, so no run trains on what another is tested on."""
 
     def __post_init__(self) -> None:
-        unknown = [level for level in self.levels if level not in LEVELS]
-        if unknown or not self.levels:
-            raise ValueError(f"MiniCode levels must be some of {LEVELS}, got {self.levels}")
+        known = (*LEVELS, UNSEEN)
+        if not self.levels or not set(self.levels) <= set(known):
+            raise ValueError(f"MiniCode levels must be some of {known}, got {self.levels}")
         if not 0 <= self.test_share <= 1:
             raise ValueError(f"MiniCode test_share must lie in 0..1, got {self.test_share}")
 
@@ -61,9 +63,10 @@ class MiniCode:
         >>> {problem.split for problem in MiniCode().items(3, split="test")}
         {'test'}
         """
-        share = {None: 1.0, "train": 1 - self.test_share, "test": self.test_share}.get(split, 0.0)
+        test_share = 1.0 if set(self.levels) == {UNSEEN} else self.test_share
+        share = {None: 1.0, "train": 1 - test_share, "test": test_share}.get(split, 0.0)
         if n < 0 or not share:
-            raise ValueError(f"no problems to draw for n={n}, split={split!r}, test_share={self.test_share}")
+            raise ValueError(f"no problems to draw for n={n}, split={split!r}, test_share={test_share}")
         problems = (self._make(index) for index in itertools.count())
         return list(itertools.islice((p for p in problems if split in (None, p.split)), n))
 
@@ -76,7 +79,7 @@ class MiniCode:
             problem = _build(recipe, rng, name=f"minicode-{self.seed}-{index:05d}", level=level)
             if problem is not None and problem.subtly_wrong() and problem.plainly_wrong():
                 break
-        held_out = _number(f"minicode split/{problem.group}") < self.test_share * 2**64
+        held_out = level == UNSEEN or _number(f"minicode split/{problem.group}") < self.test_share * 2**64
         return replace(problem, split="test" if held_out else "train")
 
 
@@ -129,7 +132,7 @@ class _Recipe:
             yield "no filter", self.program(condition="")
         if self.change:
             yield "no change", self.program(change=self.domain.variable)
-        for other in rng.sample(self.domain.summaries, 3):
+        for other in rng.sample(_pool(self.domain.summaries), 3):
             yield "other summary", self.program(summary=_bind(other, rng).code)
 
 
@@ -139,22 +142,30 @@ def _number(name: str) -> int:
 
 
 def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
-    """Draw a combination: easy = one step (F = filter, C = change) and a summary; more steps are harder."""
+    """Draw a combination: easy = one step (F = filter, C = change) and a summary; more steps are harder.
+
+    Level unseen: as many steps as easy or medium, and one of the steps or the summary (S) is one of those
+    that the other levels never draw.
+    """
     domain = rng.choice((NUMBERS, NUMBERS, WORDS))
-    plain = [part for part in domain.summaries if not part.hard]
-    hard = [part for part in domain.summaries if part.hard]
+    plain = [part for part in _pool(domain.summaries) if not part.hard]
+    hard = [part for part in _pool(domain.summaries) if part.hard]
     steps, summaries = rng.choice(
         {
             "easy": [("F", plain), ("F", plain), ("C", plain)],
             "medium": [("FC", plain), ("FC", plain), ("F", hard)],
             "hard": [("FC", hard), ("FF", plain), ("FFC", plain), ("CF", plain)],
+            UNSEEN: [("F", plain), ("C", plain), ("FC", plain)],
         }[level]
     )
+    new = rng.choice([*steps, "S"]) if level == UNSEEN else ""
+    if new == "S":
+        summaries = _pool(domain.summaries, unseen=True)
     while True:
-        filters = [rng.choice(domain.filters)] if "F" in steps else []
+        filters = [rng.choice(_pool(domain.filters, unseen=new == "F"))] if "F" in steps else []
         if steps.count("F") == 2:
             filters.append(rng.choice([part for part in domain.filters if part.name in domain.bounds]))
-        change = rng.choice(domain.changes) if "C" in steps else None
+        change = rng.choice(_pool(domain.changes, unseen=new == "C")) if "C" in steps else None
         names = {part.name for part in filters} | ({change.name} if change else set())
         two_bounds = len(filters) == 2 and filters[0].name in domain.bounds  # might exclude every value
         summary = rng.choice(summaries)
@@ -168,6 +179,11 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
         summary=_bind(summary, rng),
         change_first=steps.startswith("CF"),
     )
+
+
+def _pool(parts: Sequence[Part], *, unseen: bool = False) -> list[Part]:
+    """The parts of the taught levels, or those kept out of them."""
+    return [part for part in parts if part.unseen == unseen]
 
 
 def _bind(part: Part, rng: random.Random) -> Part:

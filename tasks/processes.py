@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -66,8 +67,9 @@ def run_process(
         memory_bytes: limit of resident memory, summed over the process and its descendants.
     """
     start = time.monotonic()
+    lent = () if uid is None else _switch_user(uid)
     process = subprocess.Popen(
-        command,
+        [*lent, *command],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -75,7 +77,7 @@ def run_process(
         env=environment,
         cwd=directory,
         start_new_session=True,
-        **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
+        **({} if uid is None or lent else {"user": uid, "group": uid, "extra_groups": []}),
     )
     stopped_for = "interrupt"
     try:
@@ -90,6 +92,16 @@ def run_process(
         stopped_for=stopped_for,
         wall_seconds=time.monotonic() - start,
     )
+
+
+def _switch_user(uid: int) -> tuple[str, ...]:
+    """What to put before a command so that it runs as another user; empty without util-linux.
+
+    `Popen(user=...)` does the same, but cannot start the process by `vfork`: it copies the page tables of
+    this process. Beside a loaded SmolLM2 in float32 that takes 50 ms a time; `setpriv` takes 2 ms.
+    """
+    setpriv = shutil.which("setpriv")
+    return (setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--") if setpriv else ()
 
 
 def _watch(pid: int, deadline: float, memory_bytes: int) -> str | None:

@@ -35,6 +35,26 @@ FILTERS = {
     r"words (?:whose first and last letters are equal|with equal first and last letters)": lambda w: (
         w[0] == w[-1]
     ),
+    r"numbers (?:that leave|with) remainder (\d+) (?:when divided by|on division by) (\d+)": lambda n, r, m: (
+        (n - r) // m * m == n - r
+    ),
+    r"square numbers|perfect squares": lambda n: n in {k * k for k in range(500)},
+    r"numbers (?:smaller than|either under) (\d+) or (?:larger than|over) (\d+)": lambda n, a, b: (
+        n not in range(a, b + 1)
+    ),
+    r"palindromic numbers, sign aside|numbers that read the same backwards, sign aside": lambda n: (
+        [*str(n).lstrip("-")] == [*reversed(str(n).lstrip("-"))]
+    ),
+    r"numbers (?:whose first digit is|starting with the digit) (\d)": lambda n, k: (
+        str(n).lstrip("-").startswith(str(k))
+    ),
+    r"words (?:of|with) exactly (\d) letters": lambda w, k: len(w) in (k,),
+    r"words with an odd number of letters|words of odd length": lambda w: len(w) in range(1, 99, 2),
+    r"words that read the same backwards|palindromes": lambda w: [*w] == [*reversed(w)],
+    r"words (?:that end|ending) with a vowel": lambda w: bool(re.search("[aeiou]$", w)),
+    r"words with a repeated letter|words in which some letter occurs more than once": lambda w: any(
+        w.count(letter) > 1 for letter in w
+    ),
 }
 CHANGES = {
     r"square each of them|replace each by its square": lambda n: n**2,
@@ -59,9 +79,51 @@ CHANGES = {
     ),
     r"write each twice in a row|repeat each twice without a space": lambda w: w * 2,
     r'(?:replace|change) every "(.)" in each (?:by|to) "x"': lambda w, c: "x".join(w.split(c)),
+    r"replace each by its remainder when divided by (\d+)|take each modulo (\d+)": lambda n, m: (
+        n - n // m * m
+    ),
+    r"cap each at (\d+)|replace each larger than \d+ by (\d+)": lambda n, k: k if n > k else n,
+    r"(?:reverse|write) the digits of each(?: backwards)?, keeping its sign": lambda n: int(
+        ("-" if n < 0 else "") + "".join(reversed(str(n).lstrip("-")))
+    ),
+    r"replace each by its number of digits|count the digits of each": lambda n: len(str(n).lstrip("-")),
+    r"replace each by its distance from (\d+)|take the distance of each from (\d+)": lambda n, k: (
+        max(n, k) - min(n, k)
+    ),
+    r"(?:drop|remove) the first letter of each": lambda w: "".join([*w][1:]),
+    r"capitalize each|write each with a capital first letter": lambda w: w[0].upper() + w[1:],
+    r'remove every "(.)" from each|delete every "(.)" in each': lambda w, c: "".join(w.split(c)),
+    r'append "(.)" to each|add "(.)" to the end of each': lambda w, c: "".join([*w, c]),
 }
 # From the wording to a function of the kept values; a list is printed with spaces, None = there is no answer.
 SUMMARIES = {
+    r"the second smallest, counting repeats|the second smallest value, repeats included": lambda v: (
+        sorted(v, reverse=True)[-2] if len(v) > 1 else None
+    ),
+    r"how many times the smallest occurs|the number of times the minimum occurs": lambda v: (
+        len([x for x in v if x == min(v)]) or None
+    ),
+    r"how many are smaller than the one before|the number of values smaller than the": lambda v: len(
+        [i for i in range(1, len(v)) if v[i] < v[i - 1]]
+    ),
+    r"every second one, beginning with|the first, the third, the fifth and so": lambda v: [
+        x for i, x in enumerate(v) if i % 2 == 0
+    ],
+    r"all but the first|everything after the first": lambda v: [x for i, x in enumerate(v) if i],
+    r"the largest plus the smallest|the sum of the largest and the smallest": lambda v: (
+        sorted(v)[0] + sorted(v)[-1] if v else None
+    ),
+    r"them in reverse alphabetical order|them sorted from z to a": lambda v: sorted(v, reverse=True),
+    r"them (?:from shortest to longest|by length), ties in the given order": lambda v: [
+        w for length in range(99) for w in v if len(w) == length
+    ],
+    r"them joined by hyphens|them with hyphens in between": lambda v: "-".join(v),
+    r"the length of the longest|the number of letters of the longest": lambda v: (
+        sorted(len(w) for w in v)[-1] if v else None
+    ),
+    r"how many different letters occur|the number of different letters in": lambda v: len(
+        {letter for w in v for letter in w}
+    ),
     r"the sum of the distinct values|the sum, counting each value once": lambda v: sum(set(v)),
     r"the sum|the total(?! number)": sum,
     r"how many there are|the number of values(?! larger)|the number of words": len,

@@ -9,26 +9,49 @@ import pytest
 
 from tasks.inputs import N_TESTS
 from tasks.number_operations import NUMBERS
-from tasks.problems import LEVELS, MiniCode
+from tasks.problems import LEVELS, UNSEEN, MiniCode
 from tasks.word_operations import WORDS
 
 from .minicode_reader import answer
 
 PROBLEMS = MiniCode(seed=3).items(300)
+NEW = MiniCode(seed=3, levels=(UNSEEN,)).items(240)
 
 
 def test_expected_outputs_are_what_the_english_statement_asks_for():
-    for problem in PROBLEMS:
+    for problem in (*PROBLEMS, *NEW):
         for test in problem.tests:
             expected = answer(problem.statement, test["input"])
             assert test["output"].split() == expected.split(), (problem.statement, test)
 
 
+def _steps(problem):
+    """Names of its steps, apart by kind: "even" may be a condition only."""
+    domain, _, steps = problem.group.partition(": ")
+    return {f"{domain}: {step}" for step in steps.split(" > ")}
+
+
+def _parts(unseen):
+    return {
+        f"{domain.name}: {prefix}{part.name}"
+        for domain in (NUMBERS, WORDS)
+        for prefix, parts in (("keep ", domain.filters), ("", domain.changes), ("", domain.summaries))
+        for part in parts
+        if part.unseen == unseen
+    }
+
+
 def test_every_operation_is_drawn():
-    groups = " ".join(problem.group for problem in PROBLEMS)
-    for domain in (NUMBERS, WORDS):
-        for part in (*domain.filters, *domain.changes, *domain.summaries):
-            assert part.name in groups, part.name
+    assert set().union(*map(_steps, PROBLEMS)) == _parts(unseen=False)
+    assert set().union(*map(_steps, NEW)) >= _parts(unseen=True)
+
+
+def test_an_unseen_problem_has_one_step_that_no_lesson_has_and_is_held_out():
+    for problem in NEW:
+        assert len(_steps(problem) & _parts(unseen=True)) == 1, problem.group
+    assert {problem.split for problem in NEW} == {"test"}
+    mixed = MiniCode(seed=3, levels=(*LEVELS, UNSEEN)).items(12, split="train")
+    assert UNSEEN not in {problem.level for problem in mixed}
 
 
 def test_the_same_seed_gives_the_same_problems_in_another_process():
@@ -81,7 +104,7 @@ def test_tests_are_many_different_and_go_from_ordinary_to_edges():
 
 
 def test_mutants_do_what_their_record_says():
-    for problem in PROBLEMS[:60]:
+    for problem in (*PROBLEMS[:60], *NEW[:60]):
         assert problem.subtly_wrong()
         assert problem.plainly_wrong()
         for mutant in problem.mutants:
@@ -122,3 +145,8 @@ def test_bad_arguments_are_named(bad):
 def test_impossible_draws_are_refused(n, split):
     with pytest.raises(ValueError, match="no problems to draw"):
         MiniCode().items(n, split=split)
+
+
+def test_lessons_of_unseen_steps_are_refused():
+    with pytest.raises(ValueError, match="no problems to draw"):
+        MiniCode(levels=(UNSEEN,)).items(1, split="train")

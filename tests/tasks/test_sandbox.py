@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from tasks import sandbox
+from tasks import processes, sandbox
 from tasks.bubblewrap import own_python, sandbox_options
 from tasks.sandbox import Limits, SandboxError, run_program, sandbox_record
 from tasks.seccomp import seccomp_filter
@@ -220,3 +220,25 @@ def test_systems_without_process_descriptors_still_see_the_end(monkeypatch):
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     assert run_program("print(1)", limits=PATIENT).status == "ok"
     assert run_program("import time\ntime.sleep(60)", limits=Limits(wall_seconds=0.5)).status == "timeout"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root lends users to sandboxes")
+@pytest.mark.parametrize("setpriv", [True, False])
+def test_a_lent_user_is_the_same_with_and_without_setpriv(setpriv, monkeypatch):
+    if not setpriv:
+        monkeypatch.setattr(processes.shutil, "which", lambda _: None)
+    with processes.scratch_file() as given, processes.scratch_file() as out:
+        processes.run_process(
+            ["/bin/sh", "-c", "id -u; id -g; id -G; grep CapEff /proc/self/status"],
+            stdin=given,
+            stdout=out,
+            stderr=out,
+            keep=[],
+            environment={"PATH": "/usr/bin:/bin"},
+            directory="/",
+            uid=20_123,
+            wall_seconds=60.0,
+            memory_bytes=1 << 30,
+        )
+        out.seek(0)
+        assert out.read().split() == [b"20123", b"20123", b"20123", b"CapEff:", b"0" * 16]
