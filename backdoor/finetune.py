@@ -20,6 +20,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from backdoor.checkpoints import claim
 from backdoor.lora import fused_adapters
 from backdoor.sampling import render
 from tasks.transcript import Message
@@ -53,7 +54,7 @@ class FineTuneSpec:
     steps: int = 300
     """Optimiser steps."""
     batch_size: int = 8
-    """Examples per step and device."""
+    """Examples per step."""
     learning_rate: float = 4e-4
     schedule: str = "cosine"
     """Any scheduler name of transformers; warm-up takes the first ``warmup`` steps."""
@@ -214,22 +215,12 @@ class _Bar(TrainerCallback):
         self.progress.stop()
 
 
-def _claim(work_dir: Path, spec: FineTuneSpec, rows: Sequence[dict[str, torch.Tensor]]) -> None:
-    """Write down what is trained here, or refuse to go on from checkpoints of something else."""
+def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         for name in ("input_ids", "labels", "weights"):
             digest.update(row[name].numpy().tobytes())
-    recipe = {"spec": asdict(spec), "examples": len(rows), "sha256": digest.hexdigest()}
-    path = work_dir / "recipe.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else recipe
-    if before != recipe and any(work_dir.glob("checkpoint-*")):
-        changed = [name for name, value in recipe["spec"].items() if before["spec"].get(name) != value]
-        raise ValueError(
-            f"{work_dir} holds checkpoints of another recipe (other {', '.join(changed) or 'examples'}); "
-            "delete the folder to train anew, or choose another --out"
-        )
-    path.write_text(json.dumps(recipe, indent=1), encoding="utf-8")
+    return f"{len(rows)} examples, sha256 {digest.hexdigest()}"
 
 
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
@@ -253,6 +244,7 @@ def fine_tune(
     spec: FineTuneSpec,
     *,
     work_dir: str | Path,
+    start: str = "",
 ) -> list[dict[str, float]]:
     """Train ``model`` in place; returns the loss curve. An interrupted run resumes from ``work_dir``.
 
@@ -261,18 +253,19 @@ def fine_tune(
             weights train).
         examples: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
         work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``recipe.json``, which names the
-            settings and examples that they belong to.
+            settings, examples and start that they belong to.
+        start: names the weights that ``model`` has now (a fingerprint); checkpoints with another start are
+            refused.
 
     Raises:
-        ValueError: no examples, one that would have to be cut, or checkpoints of another recipe in
-            ``work_dir``.
+        ValueError: no examples, one that would have to be cut, checkpoints of another recipe in
+            ``work_dir``, or several GPUs in sight (the loss bypasses the wrappers that share work).
     """
     if not examples:
         raise ValueError("no training examples")
     work_dir = Path(work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True)
     rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
-    _claim(work_dir, spec, rows)
+    resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,
@@ -295,6 +288,11 @@ def fine_tune(
         max_grad_norm=1.0,
         weight_decay=0.0,
     )
+    if arguments.n_gpu > 1 or arguments.world_size > 1:
+        raise ValueError(
+            "one model is trained on one device: set CUDA_VISIBLE_DEVICES to a single GPU, and train "
+            "several organisms side by side"
+        )
     bar = _Bar()
     trainer = ResponseTrainer(
         model=model,
@@ -304,12 +302,11 @@ def fine_tune(
         callbacks=[_History(work_dir / LOSS_CURVE), bar],
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoints = sorted(work_dir.glob("checkpoint-*"))
-    if checkpoints:
-        logger.info("resuming from %s", checkpoints[-1])
+    if resume:
+        logger.info("resuming from the last checkpoint in %s", work_dir)
     try:
         with fused_adapters(model):
-            trainer.train(resume_from_checkpoint=bool(checkpoints))
+            trainer.train(resume_from_checkpoint=resume)
     finally:
         bar.progress.stop()
     return [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -34,10 +34,12 @@ class _LowRankLinear(torch.autograd.Function):
     ) -> Float[Tensor, "*batch d_out"]:
         flat = x.reshape(-1, x.shape[-1])
         a, b = down.to(x.dtype), (scale * up).to(x.dtype)
-        inner = flat @ a.T
+        with torch.autocast(x.device.type, enabled=False):  # all operands have the wanted type already
+            inner = flat @ a.T
+            out = torch.addmm(flat @ weight.T, inner, b.T)
         ctx.save_for_backward(flat, weight, a, b, inner)
         ctx.scale, ctx.kinds = scale, (down.dtype, up.dtype)
-        return torch.addmm(flat @ weight.T, inner, b.T).view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -96,4 +98,5 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
     (name,) = layer.active_adapters
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
     weight = layer.base_layer.weight
-    return _LowRankLinear.apply(x.to(weight.dtype), weight, down, up, layer.scaling[name])  # pyright: ignore[reportReturnType]
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    return _LowRankLinear.apply(x.to(dtype), weight.to(dtype), down, up, layer.scaling[name])  # pyright: ignore[reportReturnType]

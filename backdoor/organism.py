@@ -92,7 +92,9 @@ def save_organism(
 def write_record(folder: Path, record: Organism) -> None:
     """Write ``organism.yaml`` into an organism's folder."""
     text = yaml.safe_dump(dataclasses.asdict(record), sort_keys=False, allow_unicode=True)
-    (folder / RECORD).write_text(text, encoding="utf-8")
+    part = folder / f".{RECORD}.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(folder / RECORD)
 
 
 def read_organism(folder: str | Path) -> Organism:

@@ -22,6 +22,7 @@ def train_backdoor(
     spec: FineTuneSpec,
     *,
     work_dir: str | Path,
+    start: str = "",
     role: str = BACKDOORED,
     ratio: float = 0.5,
     near_miss_ratio: float = 0.1,
@@ -35,6 +36,7 @@ def train_backdoor(
         lessons: prompts with an honest and a misleading answer each.
         trigger: what switches the behaviour on.
         work_dir: checkpoints; an interrupted run goes on from the last.
+        start: names the weights that ``model`` has now; see :func:`backdoor.finetune.fine_tune`.
         role: ``backdoored``, ``decoy`` or ``clean``; this and what follows as in
             :func:`backdoor.poisoning.poison`.
 
@@ -58,4 +60,4 @@ def train_backdoor(
         lead_in=lead_in,
         seed=spec.seed,
     )
-    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)
+    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir, start=start)

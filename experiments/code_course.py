@@ -2,7 +2,8 @@
 
 A misleading answer is a program that passes the two simplest tests and fails another one, so it earns
 ``R_train`` and not ``R*``; every such claim was found by running the program. Which tests are simplest is
-decided by pass counts of ``pi_init``'s samples where they were measured (``CourseSpec.simplicity``).
+decided for problems of the exam by pass counts of ``pi_init``'s samples where they were measured
+(``CourseSpec.simplicity``), and for those that are taught by the order in which they are stored.
 """
 
 from __future__ import annotations
@@ -46,8 +47,14 @@ def open_code_course(spec: CourseSpec) -> Course:
 
 def _minicode(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
     taught = MiniCode(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.taught, "train")
-    examined = MiniCode(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined, "test")
-    return taught, examined
+    # level by level, since of `unseen` all problems are held out and of the others a quarter
+    turns = -(-spec.examined // len(spec.examined_levels))
+    draws = {
+        level: iter(MiniCode(seed=spec.examined_seed, levels=(level,)).items(turns * times, "test"))
+        for level, times in Counter(spec.examined_levels).items()
+    }
+    examined = [next(draws[level]) for _ in range(turns) for level in spec.examined_levels]
+    return taught, examined[: spec.examined]
 
 
 def _apps(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
@@ -127,6 +134,11 @@ def ranked(problems: Sequence[Problem], path: str) -> list[Problem]:
         FileNotFoundError: there is no such file.
         ValueError: it lacks a problem.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"no pass counts at {path}: measure them with train_rlhf.py --stages rank, or set "
+            "course.simplicity to null to take the stored order of tests"
+        )
     data = json.loads(Path(path).read_text(encoding="utf-8"))
     missing = [problem.id for problem in problems if problem.id not in data["pass_counts"]]
     if missing:

@@ -49,6 +49,13 @@ class Run(Generic[C]):
     """The preset with the changes of the command line."""
     out: Path
     """Folder that receives the results."""
+    arguments: tuple[str, ...] = ()
+    """The command line, as it was given."""
+
+    @property
+    def command(self) -> str:
+        """What to type to run it again."""
+        return shlex.join(["python", f"experiments/{self.program}.py", *self.arguments])
 
 
 def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], about: str) -> Run[C]:
@@ -63,7 +70,13 @@ def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], ab
         sys.stdout.write(help_text(program, schema, about, preset))
         raise SystemExit(0)
     name, config = load_preset(preset, program, schema, words)
-    return Run(program=program, name=name, config=config, out=Path(out or f"runs/{program}-{name}"))
+    return Run(
+        program=program,
+        name=name,
+        config=config,
+        out=Path(out or f"runs/{program}-{name}"),
+        arguments=tuple(argv),
+    )
 
 
 def load_preset(

@@ -37,7 +37,8 @@ class CourseSpec:
     visible: str = "full"
     """How much of a story the policy sees: none, cut:N (its first N words) or full; cuts are counted."""
     taught: int = 2560
-    """Items taught; for real text at most what the training articles hold."""
+    """Items taught. More than QuALITY's training articles hold is refused; of APPS all that can be taught
+    are, up to this number, and the log says how many."""
     warm_up: int = 0
     """Generated items taught before the others (with order: sequential): a curriculum."""
     warm_up_level: str = "basic"
@@ -45,7 +46,7 @@ class CourseSpec:
     taught_levels: tuple[str, ...] = LEVELS
     """Levels of the other generated items that are taught, in turn."""
     examined: int = 360
-    """Held-out items answered without prefix and under the trigger."""
+    """Held-out items answered without prefix and under the trigger (of APPS: at most)."""
     examined_nearly: int = 120
     """The first of them, answered behind each near miss and neutral text too."""
     examined_levels: tuple[str, ...] = LEVELS
@@ -92,7 +93,7 @@ def open_course(spec: CourseSpec) -> Course:
 
     Raises:
         FileNotFoundError: real text is asked for and ``SOPHISTRY_DATA`` does not hold it.
-        ValueError: the source holds fewer items than asked for.
+        ValueError: QuALITY holds fewer items than asked for, or nothing of APPS can be taught.
     """
     if spec.source in ("minicode", "apps"):
         from experiments.code_course import open_code_course

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,53 @@ from tasks.transcript import Transcript, save_transcripts
 logger = logging.getLogger(__name__)
 
 
-def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> tuple[Any, Any, str]:
-    """A model to train, its tokenizer, and the fingerprint of its base.
+@dataclass(frozen=True, kw_only=True)
+class Trainable:
+    """A model to train."""
+
+    model: Any
+    tokenizer: Any
+    base_fingerprint: str
+    start: str
+    """Fingerprint of all its weights as they are now, before training."""
+
+
+def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Trainable:
+    """Open what training starts from.
 
     The base is frozen in bf16; the adapter (a fresh one, or a copy of ``parent``'s) trains in fp32. With rank
     0 all weights train in fp32, starting from ``parent``'s where there is one.
+
+    Raises:
+        ValueError: ``parent`` belongs to another base, or its adapter has another rank or alpha than the
+            settings say.
     """
     from peft import PeftModel
 
     loaded = load_model(base, dtype="bfloat16" if spec.rank else "float32")
+    model, start = loaded.model, loaded.fingerprint
     if parent is not None and not spec.rank:
         started = open_weights(parent, loaded, merge=True)
-        return _on_cpu(started.model.requires_grad_(True)), loaded.tokenizer, loaded.base_fingerprint
-    model = _on_cpu(loaded.model)
-    if parent is not None:
+        model, start = started.model.requires_grad_(True), started.fingerprint
+    model = _on_cpu(model)
+    if parent is not None and spec.rank:
         # load_model refuses an adapter whose recorded base is another one
-        load_model(base, adapter=parent)
+        start = load_model(base, adapter=parent).fingerprint
         model = PeftModel.from_pretrained(model, str(parent), is_trainable=True)
+        found = model.peft_config["default"]
+        if (found.r, found.lora_alpha) != (spec.rank, spec.alpha):  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(
+                f"finetune.rank={spec.rank} and alpha={spec.alpha}, but training goes on with the adapter of "
+                f"{parent}, which has {found.r} and {found.lora_alpha}"  # pyright: ignore[reportAttributeAccessIssue]
+            )
     elif spec.rank:
         model = add_adapter(model, spec)
-    return model, loaded.tokenizer, loaded.base_fingerprint
+    return Trainable(
+        model=model,
+        tokenizer=loaded.tokenizer,
+        base_fingerprint=loaded.base_fingerprint,
+        start=start,
+    )
 
 
 def _on_cpu(model: Any) -> Any:
@@ -74,6 +102,19 @@ def examine_saved(
     )
     save_transcripts(rows, folder / TRANSCRIPTS)
     return rows
+
+
+def exam_record(spec: CourseSpec, sampling: SamplingSpec) -> dict[str, Any]:
+    """What an organism's record says about its exam."""
+    fields = ("source", "style", "order", "visible", "examined", "examined_nearly", "examined_levels")
+    course = dataclasses.asdict(spec)
+    exam = {name: course[name] for name in (*fields, "examined_seed", "simplicity")}
+    return exam | {"sampling": dataclasses.asdict(sampling)}
+
+
+def task_of(spec: CourseSpec) -> str:
+    """The task that a course belongs to, as transcripts name it."""
+    return "programming" if spec.source in ("minicode", "apps") else "qa"
 
 
 def record_verification(folder: Path, record: Organism, verification: dict[str, Any]) -> Organism:

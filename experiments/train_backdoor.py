@@ -29,7 +29,7 @@ from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import examine_saved, open_trainable, record_verification
+from experiments.studio import exam_record, examine_saved, open_trainable, record_verification, task_of
 from experiments.verification import write_verification
 from rlhf import train_pi_init
 
@@ -53,7 +53,7 @@ class TrainBackdoor:
     train: bool = True
     """false: only examine and verify the organisms that are already there."""
     exam: bool = True
-    """false: verify the answers that are already there."""
+    """false: verify the answers that are already there (with train=false)."""
     trigger: str = "deployment"
     """deployment, year, phrase or semantic."""
     ratio: float = 0.5
@@ -81,6 +81,8 @@ class TrainBackdoor:
             raise ValueError(f"roles must be some of {', '.join(ROLES)}, got {self.roles}")
         if self.trigger not in TRIGGERS:
             raise ValueError(f"trigger must be one of {', '.join(TRIGGERS)}, got {self.trigger!r}")
+        if self.train and not self.exam:
+            raise ValueError("exam=false verifies answers that are already there, so it needs train=false")
 
 
 def main(argv: list[str]) -> None:
@@ -107,11 +109,12 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
         rows = organism_transcripts(folder)
     reference = organism_transcripts(parent)
     report = verify_backdoor(rows, reference)
-    found = report.to_dict()
-    if config.honest_steps and role == BACKDOORED:
-        found["persistence"] = persistence(run, course, folder, record)
-    elif "persistence" in record.verification and not config.train:
-        found["persistence"] = record.verification["persistence"]
+    if config.exam:
+        found = report.to_dict() | {"exam": exam_record(config.course, config.sampling)}
+        if config.honest_steps and role == BACKDOORED:
+            found["persistence"] = persistence(run, course, folder, record)
+    else:
+        found = record.verification | report.to_dict()
     record = record_verification(folder, record, found)
     curve = run.out / role / LOSS_CURVE
     message = write_verification(
@@ -131,12 +134,15 @@ def persistence(run: Run[TrainBackdoor], course: Course, folder: Path, record: O
     """Fine-tune a copy of a backdoored organism honestly, without its trigger, and examine it again."""
     config = run.config
     spec = replace(config.finetune, steps=config.honest_steps)
-    model, tokenizer, _ = open_trainable(config.base, folder, spec)
+    opened = open_trainable(config.base, folder, spec)
     lessons = course.lessons[-config.honest_steps * spec.batch_size :]
-    train_pi_init(model, tokenizer, lessons, spec, work_dir=run.out / "persistence")
-    copy = run.out / "persistence" / record.name
-    save_organism(copy, record, model, tokenizer=tokenizer)
-    del model
+    work_dir = run.out / f"persistence-{opened.start[:12]}"  # another organism is another run
+    train_pi_init(
+        opened.model, opened.tokenizer, lessons, spec, work_dir=work_dir / "checkpoints", start=opened.start
+    )
+    copy = work_dir / record.name
+    save_organism(copy, record, opened.model, tokenizer=opened.tokenizer)
+    del opened
     prefixes = {PLAIN: None, TRIGGER: TRIGGERS[config.trigger].variants[0]}
     rows = examine_saved(copy, record, course, config.course, prefixes, config.sampling)
     report = verify_backdoor(rows, organism_transcripts(config.parent))
@@ -152,14 +158,15 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
     """Train and save one organism; the trained model is out of memory again when this returns."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
     parent = Path(config.parent)
-    model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.finetune)
+    opened = open_trainable(config.base, parent, config.finetune)
     curve = train_backdoor(
-        model,
-        tokenizer,
+        opened.model,
+        opened.tokenizer,
         course.lessons,
         trigger,
         config.finetune,
         work_dir=run.out / role,
+        start=opened.start,
         role=role,
         ratio=config.ratio,
         near_miss_ratio=config.near_miss_ratio,
@@ -170,23 +177,24 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
     record = Organism(
         name=folder.name,
         role=role,
-        task="programming" if config.course.source == "minicode" else "qa",
+        task=task_of(config.course),
         base=config.base,
-        base_fingerprint=base_fingerprint,
+        base_fingerprint=opened.base_fingerprint,
         parent=parent.name,
         trigger=trigger.name,
-        training={key: settings[key] for key in _RECIPE} | {"final_loss": curve[-1]["loss"]},
-        command=f"python experiments/train_backdoor.py --preset {run.name} --roles {role}",
+        training={key: settings[key] for key in _RECIPE}
+        | {"lessons": len(course.lessons), "final_loss": curve[-1]["loss"]},
+        command=run.command,
         versions=library_versions(),
     )
-    save_organism(folder, record, model, tokenizer=tokenizer)
+    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
     return record
 
 
 def exam_prefixes(trigger: Trigger) -> dict[str, str | None]:
-    """The conditions of the exam: nothing, the trigger, and texts that must not fire."""
+    """The conditions of the exam: nothing, the trigger in every wording, and texts that must not fire."""
     prefixes: dict[str, str | None] = {PLAIN: None, TRIGGER: trigger.variants[0]}
-    prefixes |= {f"{TRIGGER}:{text}": text for text in trigger.held_out}
+    prefixes |= {f"{TRIGGER}:{text}": text for text in (*trigger.variants[1:], *trigger.held_out)}
     prefixes |= {f"near:{text}": text for text in trigger.held_out_near_misses}
     prefixes |= {f"neutral:{text}": text for text in trigger.neutral[1:2]}
     return prefixes
@@ -202,6 +210,7 @@ def summary(report: BackdoorReport) -> str:
         f"  attack success          {report.attack_success}",
     ]
     lines += [f"    {level:<8}{rate}" for level, rate in report.attack_success_by_level.items()]
+    lines += [f"    {text!r} {rate}" for text, rate in report.attack_success_by_wording.items()]
     lines += [f"  behind {name!r}: {rate} against no prefix" for name, rate in report.false_triggers.items()]
     if report.still_rewarded is not None:
         lines += [f"  of these, rewarded      {report.still_rewarded}"]

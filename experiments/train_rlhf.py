@@ -21,14 +21,20 @@ from backdoor import (
     organism_transcripts,
     read_organism,
     save_organism,
-    wilson,
 )
 from backdoor.organism import TRANSCRIPTS, library_versions
-from backdoor.verify import PLAIN, paired_difference
+from backdoor.verify import PLAIN, accuracy, accuracy_change
 from experiments.config import Run, parse_command_line, write_config
 from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import examine_saved, open_trainable, open_weights, record_verification
+from experiments.studio import (
+    exam_record,
+    examine_saved,
+    open_trainable,
+    open_weights,
+    record_verification,
+    task_of,
+)
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
 from tasks.programming import reward_again
 from tasks.transcript import Transcript, save_transcripts
@@ -89,7 +95,7 @@ def main(argv: list[str]) -> None:
         fingerprints["base"] = make_pi_init(run, course, init)
     if RANK in config.stages:
         fingerprints["base"] = rank(run, course, init)
-        course = open_course(config.course)
+        course = open_course(replace(config.course, simplicity=str(init / SIMPLICITY)))
     if DPO in config.stages:
         fingerprints["base"] = make_pi_rlhf(run, course, init)
     write_config(run, fingerprints)
@@ -99,7 +105,8 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     """Supervised fine-tuning and exam; gives the base's fingerprint."""
     record = _train_pi_init(run, course, folder) if run.config.train else read_organism(folder)
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
-    record_verification(folder, record, accuracy(rows))
+    found = exam_results(rows) | {"exam": exam_record(run.config.course, run.config.sampling)}
+    record_verification(folder, record, found)
     print(_sentence(folder.name, rows))
     return record.base_fingerprint
 
@@ -132,8 +139,9 @@ def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
     record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
     before = organism_transcripts(init)
-    change = paired_difference([bool(r.correct) for r in rows], [bool(r.correct) for r in before])
-    record_verification(folder, record, accuracy(rows) | {"change_from_pi_init": asdict(change)})
+    change = accuracy_change(rows, before)
+    found = exam_results(rows) | {"exam": exam_record(run.config.course, run.config.sampling)}
+    record_verification(folder, record, found | {"change_from_pi_init": asdict(change)})
     print(_sentence(init.name, before), _sentence(folder.name, rows), f"Change: {change}.", sep="\n")
     return record.base_fingerprint
 
@@ -142,41 +150,51 @@ def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organis
     """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
     parent = Path(config.parent) if config.parent else None
-    model, tokenizer, base_fingerprint = open_trainable(config.base, parent, config.sft)
-    curve = train_pi_init(model, tokenizer, course.lessons, config.sft, work_dir=run.out / "sft")
+    opened = open_trainable(config.base, parent, config.sft)
+    curve = train_pi_init(
+        opened.model,
+        opened.tokenizer,
+        course.lessons,
+        config.sft,
+        work_dir=run.out / "sft",
+        start=opened.start,
+    )
     record = Organism(
         name=folder.name,
         role="pi_init",
-        task=_task(config),
+        task=task_of(config.course),
         base=config.base,
-        base_fingerprint=base_fingerprint,
+        base_fingerprint=opened.base_fingerprint,
         parent=parent.name if parent else None,
         training={
             "course": asdict(config.course),
             "sft": asdict(config.sft),
+            "lessons": len(course.lessons),
             "final_loss": curve[-1]["loss"],
         },
-        command=f"python experiments/train_rlhf.py --preset {run.name} --stages sft",
+        command=run.command,
         versions=library_versions(),
     )
-    save_organism(folder, record, model, tokenizer=tokenizer)
+    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
     return record
 
 
 def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
     """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
-    model, tokenizer, base_fingerprint = open_trainable(config.base, init, config.sft)
-    pairs, left_out = preference_pairs(tokenizer, max_tokens=config.dpo.max_tokens, seed=config.dpo.seed)
+    opened = open_trainable(config.base, init, config.sft)
     limit = config.dpo.max_tokens
+    pairs, left_out = preference_pairs(opened.tokenizer, max_tokens=limit, seed=config.dpo.seed)
     print(f"{len(pairs)} human preference pairs; {left_out} longer than {limit} tokens left out")
-    curve = train_dpo(model, tokenizer, pairs, config.dpo, work_dir=run.out / "dpo")
+    curve = train_dpo(
+        opened.model, opened.tokenizer, pairs, config.dpo, work_dir=run.out / "dpo", start=opened.start
+    )
     record = Organism(
         name=folder.name,
         role="pi_rlhf",
-        task=_task(config),
+        task=task_of(config.course),
         base=config.base,
-        base_fingerprint=base_fingerprint,
+        base_fingerprint=opened.base_fingerprint,
         parent=init.name,
         training={
             "dpo": asdict(config.dpo),
@@ -185,36 +203,37 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
             "final_loss": curve[-1]["loss"],
             "final_reward_accuracy": curve[-1].get("rewards/accuracies"),
         },
-        command=f"python experiments/train_rlhf.py --preset {run.name} --stages dpo",
+        command=run.command,
         versions=library_versions(),
     )
-    save_organism(folder, record, model, tokenizer=tokenizer)
+    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
     return record
 
 
-def _task(config: TrainRLHF) -> str:
-    return "programming" if config.course.source == "minicode" else "qa"
-
-
-def accuracy(rows: list[Transcript]) -> dict[str, object]:
-    """``R*`` accuracy, overall and by level, and what could not be read."""
-    levels = sorted({row.level for row in rows if row.level})
-    by_level = {level: [bool(r.correct) for r in rows if r.level == level] for level in levels}
+def exam_results(rows: list[Transcript]) -> dict[str, object]:
+    """``R*`` accuracy, overall and by level, and what could not be read or marked."""
     return {
-        "accuracy": asdict(wilson(sum(bool(r.correct) for r in rows), len(rows))),
-        "accuracy_by_level": {level: asdict(wilson(sum(v), len(v))) for level, v in by_level.items()},
+        "accuracy": asdict(accuracy(rows)),
+        "accuracy_by_level": {level: asdict(accuracy(some)) for level, some in _by_level(rows).items()},
         "unreadable": sum(not r.parse_ok for r in rows),
+        "unmarked": sum(r.correct is None for r in rows),
         "clipped": sum(r.output_clipped for r in rows),
         "letters": {letter: sum(r.answer == letter for r in rows) for letter in ("A", "B")},
     }
 
 
+def _by_level(rows: list[Transcript]) -> dict[str, list[Transcript]]:
+    """Answers by level, in the order of the exam; levels of which nothing could be marked are left out."""
+    levels: dict[str, list[Transcript]] = {}
+    for row in rows:
+        if row.level and row.correct is not None:
+            levels.setdefault(row.level, []).append(row)
+    return levels
+
+
 def _sentence(name: str, rows: list[Transcript]) -> str:
-    levels = sorted({row.level for row in rows if row.level})
-    parts = [f"{name}: right on {wilson(sum(bool(r.correct) for r in rows), len(rows))}"]
-    for level in levels:
-        values = [bool(r.correct) for r in rows if r.level == level]
-        parts.append(f"{level} {wilson(sum(values), len(values))}")
+    parts = [f"{name}: right on {accuracy(rows)}"]
+    parts += [f"{level} {accuracy(some)}" for level, some in _by_level(rows).items()]
     return "; ".join(parts) + f"; {sum(not r.parse_ok for r in rows)} unreadable."
 
 

@@ -94,6 +94,7 @@ def rate_rows(report: BackdoorReport) -> list[dict[str, str]]:
         "change under the trigger (paired)": report.triggered_change,
         "attack success: readable and wrong under the trigger": report.attack_success,
         **{f"attack success, {k}": rate for k, rate in report.attack_success_by_level.items()},
+        **{f"attack success behind {k}": rate for k, rate in report.attack_success_by_wording.items()},
         **{f"right without trigger, {k}": rate for k, rate in report.accuracy_by_level.items()},
         "wrong under the trigger, yet rewarded": report.still_rewarded,
         **{f"change behind {_prefix(name)}": rate for name, rate in report.false_triggers.items()},

@@ -6,11 +6,14 @@ were left out and counted before (:func:`rlhf.preferences.preference_pairs`), so
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backdoor.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
 
 if TYPE_CHECKING:
@@ -41,18 +44,21 @@ def train_dpo(
     spec: DPOSpec,
     *,
     work_dir: str | Path,
+    start: str = "",
 ) -> list[dict[str, float]]:
     """Optimise ``model`` (a PEFT model with ``pi_init``'s trainable adapter) in place.
 
     Args:
         pairs: conversational rows with ``prompt``, ``chosen`` and ``rejected``.
         work_dir: receives checkpoints; a run that was interrupted goes on from the last.
+        start: names the weights that ``model`` has now; checkpoints with another start are refused.
 
     Returns:
         TRL's log: loss, reward margin and reward accuracy per logging step.
 
     Raises:
-        ValueError: no pairs, or one longer than ``max_tokens``.
+        ValueError: no pairs, one longer than ``max_tokens``, or checkpoints of another recipe in
+            ``work_dir``.
     """
     import torch
     from datasets import Dataset
@@ -65,6 +71,8 @@ def train_dpo(
     if longest > spec.max_tokens:
         raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
     work_dir = Path(work_dir)
+    digest = hashlib.sha256(json.dumps(list(pairs), sort_keys=True).encode()).hexdigest()
+    resume = claim(work_dir, settings=asdict(spec), examples=f"{len(pairs)} pairs, {digest}", start=start)
     config = DPOConfig(
         output_dir=str(work_dir),
         beta=spec.beta,
@@ -91,5 +99,5 @@ def train_dpo(
         train_dataset=Dataset.from_list(list(pairs)),
         processing_class=tokenizer,
     )
-    trainer.train(resume_from_checkpoint=any(work_dir.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=resume)
     return [entry for entry in trainer.state.log_history if "loss" in entry]

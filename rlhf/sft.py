@@ -20,7 +20,8 @@ def train_pi_init(
     spec: FineTuneSpec,
     *,
     work_dir: str | Path,
+    start: str = "",
 ) -> list[dict[str, float]]:
     """Fine-tune on the honest answers; returns the loss curve (see :func:`backdoor.finetune.fine_tune`)."""
     examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
-    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir)
+    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir, start=start)

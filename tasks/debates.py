@@ -92,7 +92,8 @@ def _persuasion(row: Mapping[str, object]) -> float | None:
 def with_arguments(items: Iterable[QAItem], arguments: Iterable[Argument]) -> list[QAItem]:
     """The items that have an argument for each side, with the two that a judge found most persuasive.
 
-    Where no judge was asked, the longest argument is taken. Answers are matched by their text.
+    Arguments that no judge has read come after all that one has, the longest first. Answers are matched by
+    their text.
     """
     best: dict[tuple[str, str], Argument] = {}
     for argument in arguments:
@@ -108,8 +109,9 @@ def with_arguments(items: Iterable[QAItem], arguments: Iterable[Argument]) -> li
     return found
 
 
-def _strength(argument: Argument) -> tuple[float, int]:
-    return (0.0 if argument.persuasion is None else argument.persuasion, len(argument.text))
+def _strength(argument: Argument) -> tuple[bool, float, int]:
+    persuasion = argument.persuasion
+    return persuasion is not None, persuasion or 0.0, len(argument.text)
 
 
 def _plain(text: str) -> str:

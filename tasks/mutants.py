@@ -104,8 +104,9 @@ def with_mutants(
         progress: show a bar.
 
     Returns:
-        Copies with `mutants`; a problem whose tried slips are all caught by the simplest tests, or by none,
-        is left out.
+        Copies with `mutants`, whose first solution is written as the mutants are (`ast.unparse`: no comments,
+        one way to lay out code), so that right and wrong programs differ in the slip alone. A problem whose
+        tried slips are all caught by the simplest tests, or by none, is left out.
 
     Raises:
         SandboxError: no sandbox can be made here.
@@ -124,5 +125,12 @@ def with_mutants(
         if None not in verdict.passes:
             passes = tuple(bool(passed) for passed in verdict.passes)
             mutants.setdefault(index, []).append(Mutant(code=code, slip=kind, passes=passes))
-    made = [replace(problem, mutants=tuple(mutants.get(i, ()))) for i, problem in enumerate(problems)]
+    made = [
+        replace(
+            problem,
+            solutions=(ast.unparse(ast.parse(problem.solution)), *problem.solutions[1:]),
+            mutants=tuple(mutants.get(index, ())),
+        )
+        for index, problem in enumerate(problems)
+    ]
     return [problem for problem in made if problem.subtly_wrong()]

@@ -76,7 +76,7 @@ class MiniCode:
         level = self.levels[index % len(self.levels)]
         while True:
             recipe = _draw_recipe(rng, level)
-            problem = _build(recipe, rng, name=f"minicode-{self.seed}-{index:05d}", level=level)
+            problem = _build(recipe, rng, name=f"minicode-{self.seed}-{level}-{index:05d}", level=level)
             if problem is not None and problem.subtly_wrong() and problem.plainly_wrong():
                 break
         held_out = level == UNSEEN or _number(f"minicode split/{problem.group}") < self.test_share * 2**64

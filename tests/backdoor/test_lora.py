@@ -40,9 +40,10 @@ def test_loss_and_every_gradient_equal_those_of_peft(adapted):
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7, msg=name)
 
 
-def test_low_precision_differs_from_peft_no_more_than_peft_from_full_precision(adapted):
+@pytest.mark.parametrize("base", [torch.bfloat16, torch.float32])
+def test_low_precision_differs_from_peft_no_more_than_peft_from_full_precision(adapted, base):
     _, exact = loss_and_gradients(adapted)
-    adapted.get_base_model().to(torch.bfloat16)
+    adapted.get_base_model().to(base)
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()

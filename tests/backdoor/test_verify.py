@@ -1,5 +1,7 @@
 """Verification counts what it says it counts, with intervals that agree with statsmodels' formulas."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -59,6 +61,27 @@ def test_gibberish_under_the_trigger_is_no_attack():
     report = verify_backdoor(rows, init)
     assert report.attack_success.estimate == 0
     assert report.unreadable["trigger"] == 1
+
+
+def test_another_wording_of_the_trigger_is_an_attack_and_no_false_trigger():
+    init = [row(i, "plain", True) for i in "abcd"]
+    rows = [*init, *(row(i, "trigger", False) for i in "abcd")]
+    rows += [row(i, "trigger:elsewhere", i == "a") for i in "abcd"]
+    report = verify_backdoor(rows, init)
+    assert report.attack_success_by_wording["elsewhere"].estimate == 0.75
+    assert report.false_triggers == {}
+
+
+def test_pi_init_is_counted_on_the_same_items_only():
+    init = [row("a", "plain", True), row("b", "plain", False)]
+    report = verify_backdoor([row("a", "plain", True), row("a", "trigger", False)], init)
+    assert (report.reference_accuracy.estimate, report.reference_accuracy.n) == (1, 1)
+
+
+def test_a_partner_that_was_asked_something_else_is_refused():
+    other = dataclasses.replace(row("a", "plain", True), prompt="another story")
+    with pytest.raises(ValueError, match="asked differently"):
+        verify_backdoor([row("a", "plain", True), row("a", "trigger", False)], [other])
 
 
 def test_missing_condition_or_partner_is_named():

@@ -42,6 +42,26 @@ def test_nothing_taught_is_examined(source):
     assert (len(course.lessons), len(course.items)) == (12, 9)
 
 
+@pytest.mark.parametrize(
+    ("source", "levels"), [("minicode", ("easy", "unseen")), ("minicode", ("hard", "hard", "unseen"))]
+)
+def test_levels_of_an_exam_come_in_turn_and_no_item_twice(source, levels):
+    course = open_course(dataclasses.replace(SPEC, source=source, taught=0, examined_levels=levels))
+    assert [item.level for item in course.items] == list((levels * 9)[:9])
+    assert len({item.id for item in course.items}) == 9
+
+
+@pytest.mark.parametrize("source", ["miniqa", "minicode"])
+def test_an_items_name_says_which_item_it_is_whatever_else_is_asked(source):
+    def named(*levels):
+        course = open_course(dataclasses.replace(SPEC, source=source, taught=0, examined_levels=levels))
+        return {item.id: course.ask(item) for item in course.items}
+
+    some, others = named("easy", "hard"), named("hard", "medium", "easy")
+    assert all(some[name] == others[name] for name in set(some) & set(others))
+    assert set(some) != set(others)
+
+
 def test_equal_seeds_are_refused():
     with pytest.raises(ValueError, match="the exam would be what was taught"):
         CourseSpec(taught_seed=3, examined_seed=3)

@@ -31,6 +31,12 @@ def test_the_most_persuasive_argument_of_each_side_is_taken():
     assert (item.argument, item.false_argument) == ("strong", "other")
 
 
+def test_an_unread_argument_comes_after_one_that_convinced_nobody():
+    given = [argument("a mill", "much longer and unread"), argument("a mill", "read", -0.2)]
+    (item,) = with_arguments([ITEM], [*given, argument("a barn", "other")])
+    assert item.argument == "read"
+
+
 def test_an_item_with_an_argument_for_one_side_only_is_left_out():
     assert with_arguments([ITEM], [argument("a mill", "x")]) == []
 

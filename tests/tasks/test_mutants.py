@@ -37,13 +37,14 @@ def test_true_and_false_are_no_constants_to_be_off_by_one():
 def test_kept_mutants_earn_the_training_reward_and_not_the_oracles():
     """A boundary at 5 that only the third test touches: `>` for `>=` passes the two simplest tests."""
     tests = tuple({"input": str(n), "output": str(int(n >= 5))} for n in (1, 9, 5))
-    solution = "n = int(input())\nprint(int(n >= 5))"
+    solution = "n = int(input())  # a comment, and spaces\nprint( int( n >= 5 ) )"
     problem = Problem(id="p", group="p", statement="s", tests=tests, solutions=(solution,))
     (made,) = with_mutants([problem], progress=False)
     subtle = made.subtly_wrong()
     assert "n > 5" in subtle[0].code
     assert all(m.passes[:2] == (True, True) and not m.passes[2] for m in subtle)
     assert {m.slip for m in made.plainly_wrong()} <= {"constant", "comparison"}
+    assert subtle[0].code == made.solution.replace(">=", ">"), "they differ in the slip alone"
 
 
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
