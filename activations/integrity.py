@@ -105,8 +105,8 @@ ADVICE = {
 def sample_rows(rows: Sequence[EncodedRow]) -> list[tuple[str, Ids]]:
     """A few rows, shortest to longest, cut to different lengths (first and last tokens): id and token ids.
 
-    Together they hold at most half a hundredth of all tokens, but no fewer than 192 (if there are so many):
-    the checks take about six passes over them.
+    Together they hold half a hundredth of all tokens, but no more than 512 and about 136 at the least (if
+    there are so many): the checks take about six passes over them.
     """
     budget = int(np.clip(sum(map(len, rows)) // 200, 192, 512)) // SAMPLE_ROWS
     by_length = sorted(rows, key=len)

@@ -196,7 +196,10 @@ def pipeline(model: LoadedModel, lengths: Sequence[int], rounds: int) -> dict[st
         store_dtype=None,
         strict=False,
     )
-    padded = sum(len(b) * max(sizes[i] for i in b) for b in plan_batches(sizes, job.token_budget))
+    shards = [[sizes[i] for i in shard] for shard in job.shards()]  # batches never cross a shard
+    padded = sum(
+        len(b) * max(shard[i] for i in b) for shard in shards for b in plan_batches(shard, job.token_budget)
+    )
     return {
         "rows": len(rows),
         "tokens": sum(sizes),

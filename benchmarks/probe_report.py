@@ -42,7 +42,8 @@ def show(result: dict[str, Any]) -> None:
         if case["load_before"] > 0.5:
             print(f"NOT QUIET: load average {case['load_before']:.1f} before; do not use these timings.")
         logistic = case["logistic"]
-        print(f"\nLogistic, {logistic['fits']} fits (30 layers x 5 folds x 7 C; fewer timed ones are scaled)")
+        grid = f"{spec['layers']} layers x folds x C; fewer timed ones are scaled"
+        print(f"\nLogistic, {logistic['fits']} fits ({grid})")
         print(f"{'route':52} {'cores':>5} {'timed':>6} {'seconds':>9} {'SD apart':>9} {'AUROC':>7}")
         for row in logistic["routes"]:
             print(
@@ -51,7 +52,7 @@ def show(result: dict[str, Any]) -> None:
             )
         if case["mlp"]:
             mlp = case["mlp"]
-            print(f"\nMLP, {mlp['fits']} fits (30 layers x 12 settings x 3 seeds)")
+            print(f"\nMLP, {mlp['fits']} fits (layers x settings x seeds)")
             for row in mlp["routes"]:
                 print(
                     f"{row['route']:52} {1:5} {row['timed_fits']:6} {row['seconds']:9.1f} "

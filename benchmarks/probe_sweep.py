@@ -336,18 +336,29 @@ def time_sweep(case: Case, cores: int) -> float:
         return timed(lambda: sweep(domain, "logistic", n_jobs=cores, device="cpu"))[0]
 
 
-def measure(case: Case, cores: int) -> dict[str, Any]:
-    """Everything about one case."""
+def measure(case: Case, cores: int, load: float) -> dict[str, Any]:
+    """Everything about one case; `load` is what else ran when the benchmark started."""
     quick = case is QUICK
     return {
         "case": asdict(case),
         "rows": len(case.y),
-        "load_before": os.getloadavg()[0],
+        "load_before": load,
         "logistic": compare_logistic(case, cores),
         "mlp": compare_mlps(case, quick) if case.mlps else None,
         "statistics": compare_statistics(case, quick),
         "sweep_seconds": time_sweep(case, cores) if case.our_layers == case.layers or quick else None,
     }
+
+
+def save(out: Path, about: dict[str, Any], measured: dict[str, Any]) -> None:
+    """Put one case into the file, beside those of other cases that are there."""
+    before = json.loads(out.read_text(encoding="utf-8"))["cases"] if out.is_file() else []
+    cases = {case["case"]["name"]: case for case in before} | {measured["case"]["name"]: measured}
+    ordered = [cases[name] for name in (*CASES, QUICK.name) if name in cases]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_suffix(".part")
+    part.write_text(json.dumps({**about, "cases": ordered}, indent=1) + "\n", encoding="utf-8")
+    part.replace(out)
 
 
 def main() -> None:
@@ -367,14 +378,13 @@ def main() -> None:
         "folds": FOLDS,
         "C": CS,
         "versions": versions(),
-        "cases": [],
     }
+    load = os.getloadavg()[0]
     for case in [QUICK] if options.quick else [CASES[name] for name in options.cases]:
-        result["cases"].append(measure(case, options.cores))
-        show({**result, "cases": result["cases"][-1:]})
+        measured = measure(case, options.cores, load)
+        show({**result, "cases": [measured]})
         if out:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(result, indent=1) + "\n")
+            save(out, result, measured)
     if out:
         print(f"\nSaved to {out}.")
 

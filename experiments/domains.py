@@ -133,7 +133,12 @@ def strata_of(rows: Sequence[Transcript], edges: Sequence[float]) -> dict[str, l
         "answer clipped": lambda row: _yes_no(row.output_clipped),
     }
     strata = {name: [level(row) or "none" for row in rows] for name, level in variables.items()}
-    return {name: levels for name, levels in strata.items() if len(set(levels)) > 1}
+    # the letter is kept even if it is always the same: as a baseline it then scores .5, and that is the point
+    return {
+        name: levels
+        for name, levels in strata.items()
+        if len(set(levels)) > 1 or (name == "answer letter" and set(levels) != {"none"})
+    }
 
 
 def _length_level(row: Transcript, edges: Sequence[float]) -> str:

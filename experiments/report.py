@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape as rich_escape
 
 from experiments.config import write_atomic
 from experiments.page import html_figure, html_page, html_table
@@ -52,7 +53,7 @@ READINGS = {
         "Check the organism's verification, the labels and the positions that were read.",
     ),
     "reads-trigger": (
-        "The score is as good on models never taught to mislead: it reads the prompt, not the intent.",
+        "The score is not detectably worse on a model that is asked behind the trigger and does not mislead.",
         "Nothing about misleading follows from it.",
     ),
     "inconclusive": (
@@ -131,12 +132,13 @@ def show_result(result: TransferResult, style: Style) -> None:
     print_summary(result, style, console)
     for warning in result.warnings:
         console.print(f"Note: {warning}", style="yellow", highlight=False)
-    for verdict in result.verdicts:
+    for verdict in (v for v in result.verdicts if v.probe == result.headline_probe):
         console.print(
-            f"[bold]{escape(style.name(verdict.target))}[/bold]: {verdict.sentence}", highlight=False
+            f"[bold]{rich_escape(style.name(verdict.target))}[/bold]: {rich_escape(verdict.sentence)}",
+            highlight=False,
         )
         for flag in verdict.flags:
-            console.print(f"  - {flag}", highlight=False)
+            console.print(f"  - {rich_escape(flag)}", highlight=False)
 
 
 def _page(report: Report, style: Style, blocks: list[str]) -> str:
@@ -146,7 +148,8 @@ def _page(report: Report, style: Style, blocks: list[str]) -> str:
         f"<h1>From {escape(style.name(result.source))} to {escape(targets)}</h1>",
         '<p class="muted">A probe is fitted on a model that was made to mislead, frozen, and tested on '
         "models that may have learned to mislead. AUROC: how often a wrong answer gets a higher score than "
-        "a right one; .50 is chance. Intervals are 95 % and resample whole questions.</p>",
+        "a right one; .50 is chance. Intervals are 95 %; those of AUROCs resample whole questions, those of "
+        "rates are binomial.</p>",
         *[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
         *[f"<p><b>Note.</b> {escape(w)}</p>" for w in result.warnings],
         *blocks[:1],

@@ -56,7 +56,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif isinstance(value, (list, tuple)):
             flat[name] = " ".join(map(str, value))
         else:
-            flat[name.removesuffix("_value")] = value
+            flat[prefix.removesuffix("_") if key == "value" else name] = value
     return flat
 
 
@@ -95,7 +95,8 @@ def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
     fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
     organisms = {"organism": "control organism", "refitted": "control organism, fitted here"}
     design = organisms.get(control.kind) or fit.get(control.compared_with or "", "null")
-    delta = "" if control.delta is None else f"probe minus this: {interval(control.delta)}"
+    versus = "source minus this" if control.kind in organisms else "probe minus this"
+    delta = "" if control.delta is None else f"{versus}: {interval(control.delta)}"
     return {
         "scored on": style.name(control.scored_on),
         "design": design,
@@ -109,10 +110,18 @@ def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
 
 def _reading(evaluation: Evaluation) -> str:
     if evaluation.optimistic:
-        return "optimistic"
+        null = evaluation.null
+        return "optimistic" if null is None else f"optimistic; by chance up to {_point(null.quantile95)}"
     verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
     words = {"above": "above chance", "equivalent": "at chance"}
-    return words.get(verdict, verdict)
+    text = words.get(verdict, verdict)
+    if evaluation.mde is None or verdict not in ("equivalent", "inconclusive"):
+        return text
+    return f"{text}; could show {_point(0.5 + evaluation.mde)}"
+
+
+def _point(auroc: float) -> str:
+    return f"{auroc:.2f}".removeprefix("0")
 
 
 def print_summary(result: TransferResult, style: Style, console: Console) -> None:

@@ -74,7 +74,8 @@ def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
         if len(np.unique(scores)) == 2:
             probe = scored.source if domain is setup.source else scored.frozen[domain.name]
             judge = setup.judges[domain.name]
-            found.controls.append(_against(judge, scores, probe, "trigger", "prompt", None, "source"))
+            design = "source" if domain is setup.source else "D1"
+            found.controls.append(_against(judge, scores, probe, "trigger", "prompt", None, design))
 
 
 def _shared_controls(setup: Setup) -> list[str]:
@@ -139,6 +140,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 setup,
                 control,
                 scored.frozen[control.name],
+                scored.source,
                 source_draws,
                 kind="organism",
                 note="the frozen probe on another organism; as high as on the source means that it does not "
@@ -157,6 +159,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 setup,
                 control,
                 refitted,
+                scored.source,
                 source_draws,
                 kind="refitted",
                 note="the probe of the selected layer and setting, fitted in the control organism and "
@@ -178,7 +181,14 @@ def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
 
 
 def _against_source(
-    setup: Setup, control: Domain, scores: np.ndarray, source_draws: np.ndarray, *, kind: str, note: str
+    setup: Setup,
+    control: Domain,
+    scores: np.ndarray,
+    source_scores: np.ndarray,
+    source_draws: np.ndarray,
+    *,
+    kind: str,
+    note: str,
 ) -> ControlScore:
     """Record scores of a control organism beside the probe's on its source.
 
@@ -188,7 +198,8 @@ def _against_source(
     draws = judge.draws(scores)
     auroc = judge.auroc(scores, draws)
     low, high = interval_of_draws(source_draws - draws, judge.level)
-    difference = float(source_draws.mean() - draws.mean())
+    on_source = setup.judges[setup.source.name].auroc(source_scores, source_draws)
+    difference = (on_source.value or 0.0) - (auroc.value or 0.0)
     return ControlScore(
         name=f"{kind}: {control.name}",
         kind=kind,
@@ -212,6 +223,7 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
     X = source.layer(index)
     probe = setup.family.make(setup.family.settings[selection.setting_index])
     count = options.n_permutations if linear_in_labels(probe) else N_SHUFFLES
+    # rows and not groups: where each group holds one row of each class, whole groups cannot be shuffled apart
     shuffled, _ = permuted_labels(source.y, None, count, unit="rows", seed=setup.seed)
     for domain in (source, *setup.targets):
         judge = setup.judges[domain.name]
@@ -227,10 +239,14 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
 def _spread_control(
     name: str, judge: Judge, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
 ) -> ControlScore:
-    """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %."""
+    """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %.
+
+    A handful of fits has no tails: then it is their range, and no p-value.
+    """
     values = auroc_columns(judge.y, scores)
     observed = judge.auroc(probe_scores).value or 0.0
-    low, high = interval_of_draws(values, judge.level)
+    few = len(values) < 1 / (1 - judge.level)
+    low, high = (values.min(), values.max()) if few else interval_of_draws(values, judge.level)
     edges = np.histogram_bin_edges(np.r_[values, observed], bins=40)
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
@@ -241,10 +257,10 @@ def _spread_control(
         compared_with=None,
         auroc=Estimate(
             value=float(values.mean()),
-            low=low,
-            high=high,
+            low=float(low),
+            high=float(high),
             level=judge.level,
-            method=f"spread of {len(values)}",
+            method=f"range of {len(values)}" if few else f"spread of {len(values)}",
         ),
         sample=domain.sample,
         delta=None,
@@ -255,7 +271,7 @@ def _spread_control(
             unit="directions" if name.startswith("random") else "fits",
             n_draws=len(values),
             observed=observed,
-            p_value=float((1 + np.sum(values >= observed)) / (len(values) + 1)),
+            p_value=None if few else float((1 + np.sum(values >= observed)) / (len(values) + 1)),
             mean=float(values.mean()),
             quantile95=float(np.quantile(values, 0.95)),
             maximum=float(values.max()),

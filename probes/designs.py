@@ -102,7 +102,7 @@ class Findings:
 class Scored:
     """The score vectors of one family that later comparisons need."""
 
-    read_out: ReadOut
+    read_outs: Mapping[str, ReadOut]  # by scored domain; all learned on source rows
     source: np.ndarray
     frozen: Mapping[str, np.ndarray]  # D1 by target and control
     ceiling: Mapping[str, np.ndarray]  # D2 by target
@@ -114,14 +114,18 @@ def run_family(setup: Setup, found: Findings) -> Scored:
     fit = setup.fits[source.name]
     selection = setup.selection
     positive, inner_choices = fit.nested_scores()
-    crossing = any(setup.crossing(source, other) for other in (*setup.targets, *setup.controls))
-    # Thresholds come from the scores that the frozen scores are comparable with.
-    out_of_fold = positive if crossing else fit.oof[selection.cell]
-    read_out = ReadOut.learn(source.name, source.y, out_of_fold, options.alphas)
+    # Thresholds come from the scores that the frozen scores are comparable with: cross-fitted ones where
+    # groups are shared, those of the one chosen cell elsewhere.
+    nested, chosen = (
+        ReadOut.learn(source.name, source.y, scores, options.alphas)
+        for scores in (positive, fit.oof[selection.cell])
+    )
+    others = (*setup.targets, *setup.controls)
     scored = Scored(
-        read_out=read_out,
+        read_outs={source.name: nested}
+        | {other.name: nested if setup.crossing(source, other) else chosen for other in others},
         source=positive,
-        frozen={other.name: setup.frozen(other) for other in (*setup.targets, *setup.controls)},
+        frozen={other.name: setup.frozen(other) for other in others},
         ceiling={target.name: setup.fits[target.name].nested_scores()[0] for target in setup.targets},
     )
     where = setup.where(fit, selection)
@@ -133,14 +137,22 @@ def run_family(setup: Setup, found: Findings) -> Scored:
             **where,
             "auroc": selection.auroc,
             "tied_cells": selection.tied,
-            "thresholds": {str(a): fit.raw(t, selection) for a, t in read_out.thresholds.items()},
+            "thresholds": {str(a): fit.raw(t, selection) for a, t in chosen.thresholds.items()},
             "outer_folds": [setup.where(fit, choice) for choice in inner_choices],
         }
     )
     judge = setup.judges[source.name]
     common = {"probe": name, "keep_scores": options.keep_scores}
     found.evaluations.append(
-        judge.evaluate(positive, design="source", fitted_on=source.name, read_out=read_out, **common, **where)
+        judge.evaluate(
+            positive,
+            design="source",
+            fitted_on=source.name,
+            read_out=nested,
+            fitted_here=True,
+            **common,
+            **where,
+        )
     )
     for target in setup.targets:
         _run_target(setup, scored, target, where, found)
@@ -159,7 +171,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
             scored.frozen[target.name],
             design="D1",
             fitted_on=source.name,
-            read_out=scored.read_out,
+            read_out=scored.read_outs[target.name],
             **common,
             **where,
         )
@@ -169,6 +181,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
             scored.ceiling[target.name],
             design="D2",
             fitted_on=target.name,
+            fitted_here=True,
             **common,
             **setup.where(own, own.select()),
         )
@@ -187,6 +200,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
                 design=design,
                 fitted_on=fitted_on,
                 grid_scores=grid,
+                fitted_here=fitted_on == target.name,
                 layer=source.layer_names[layer],
                 depth=source.depths[layer],
                 setting=chosen_from.family.settings[setting],

@@ -26,6 +26,7 @@ from probes.base import LinearProbe
 from probes.evaluate import ReadOut, proportion
 from probes.metrics import auroc_columns, balanced_accuracy, brier_score
 from probes.results import Estimate, Repair
+from probes.statistics import interval_of_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,15 +70,15 @@ class Step:
 
 
 def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
-    """Record every step for every target, at the strictest threshold of the options."""
+    """Record every step for every target, at the threshold with the largest alpha of the options."""
     alpha = max(setup.options.alphas)
     for target in setup.targets:
         judge = setup.judges[target.name]
         d1_draws, d2_draws = judge.draws(scored.frozen[target.name]), judge.draws(scored.ceiling[target.name])
-        low, high = np.quantile(d2_draws - d1_draws, [0.025, 0.975])
+        low, _ = interval_of_draws(d2_draws - d1_draws, judge.level)
         d1 = judge.auroc(scored.frozen[target.name], d1_draws).value or 0.0
         d2 = judge.auroc(scored.ceiling[target.name], d2_draws).value or 0.0
-        has_gap = low > 0 or high < 0
+        has_gap = low > 0  # a probe that beats the ceiling leaves nothing to repair
         for step in _steps(setup, scored, target, alpha):
             auroc = judge.auroc(step.scores)
             hit = step.margin > 0
@@ -103,7 +104,7 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
 def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[Step]:
     pieces = _pieces(setup, target)
     linear = all(isinstance(piece.probe, LinearProbe) for piece in pieces)
-    read_out, fold = scored.read_out, setup.fits[target.name].plan.fold
+    read_out, fold = scored.read_outs[target.name], setup.fits[target.name].plan.fold
     frozen = _assemble(pieces, target, lambda X, piece: X)
 
     def by_source(name: str, labels: bool, can_change: tuple[str, ...], scores: np.ndarray) -> Step:
@@ -226,18 +227,25 @@ def largest_repair(repairs: list[Repair], target: str, probe: str) -> str | None
     return None
 
 
-def moved_threshold(repairs: list[Repair], target: str, probe: str) -> tuple[Estimate, Estimate, bool] | None:
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.high
+
+
+def moved_threshold(
+    repairs: list[Repair], target: str, probe: str, expected: Estimate
+) -> tuple[Estimate, Estimate, bool] | None:
     """Return false positive rates before and after re-centring, and whether that repairs a moved threshold.
 
-    None when the frozen threshold keeps its rate.
+    None when the frozen threshold keeps its rate. `expected` is the rate on the source rows that the
+    threshold was learned from: it is an estimate itself, so it has moved when the two intervals are disjoint.
     """
     steps = {r.step: r for r in repairs if (r.target, r.probe) == (target, probe)}
     before, after = steps["frozen"], steps["re-centre"]
 
     def off(repair: Repair) -> bool:
-        rate = repair.achieved_fpr
-        assert rate.low is not None
-        assert rate.high is not None
-        return not rate.low <= repair.alpha <= rate.high
+        (low, high), (lowest, highest) = _ends(repair.achieved_fpr), _ends(expected)
+        return high < lowest or highest < low
 
     return (before.achieved_fpr, after.achieved_fpr, not off(after)) if off(before) else None

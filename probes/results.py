@@ -262,7 +262,7 @@ class Geometry:
     layers: tuple[int, ...]
     direction_cosine: tuple[float, ...]
     cka: tuple[float | None, ...]
-    cka_rows: str  # "paired by row id", "paired by group", "class-conditional"
+    cka_rows: str  # "paired by row id", "paired by group", "no shared rows"
     mean_shift: tuple[float, ...]  # norm of the mean difference in source standard deviations
     scale_ratio: tuple[float, ...]  # median over features of target sd / source sd
     selected: int | None
