@@ -106,7 +106,7 @@ def solve_logistic_grid(
         if left and kind == "float64":
             raise ConvergenceError(
                 f"{left} of {len(C)} logistic regressions did not reach tol={tol} in {max_iter} steps; "
-                "lower the largest C, or check the activations for extreme columns"
+                "raise max_iter, lower the largest C, or check the activations for extreme columns"
             )
     return W.reshape(n_masks, n_cs, width), b.reshape(n_masks, n_cs)
 
