@@ -73,15 +73,18 @@ def open_organism(
     base: LoadedModel,
     choice: RowChoice,
     answers: Sequence[Transcript] | None = None,
+    *,
+    merge: bool = False,
 ) -> OpenOrganism:
     """Open the organism in the folder `reference` on `base` and choose among its answers.
 
-    `answers` replaces its shipped transcripts. Raises `ConfigError` when the folder or all usable answers are
-    missing, FileNotFoundError without transcripts, AdapterMismatchError for another base.
+    `answers` replaces its shipped transcripts; `merge` folds its adapter into weights of its own. Raises
+    `ConfigError` when the folder or all usable answers are missing, FileNotFoundError without transcripts,
+    AdapterMismatchError for another base.
     """
     folder = find_path(reference, role)
     record = read_organism(folder)
-    model = open_weights(folder, base)
+    model = open_weights(folder, base, merge=merge)
     conditions = choice.target if role == "target" else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
     rows, left_out = usable_rows(given, conditions, choice, record.name)

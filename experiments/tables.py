@@ -87,7 +87,7 @@ def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
         "layer": "" if evaluation.layer is None else str(evaluation.layer),
         "AUROC": interval(evaluation.auroc),
         "wrong | right": f"{evaluation.sample.n_positive} | {evaluation.sample.n_negative}",
-        "reading": _reading(evaluation),
+        "reading": _reading_in_full(evaluation),
     }
 
 
@@ -110,14 +110,20 @@ def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
 
 def _reading(evaluation: Evaluation) -> str:
     if evaluation.optimistic:
-        null = evaluation.null
-        return "optimistic" if null is None else f"optimistic; by chance up to {_point(null.quantile95)}"
+        return "optimistic"
     verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
     words = {"above": "above chance", "equivalent": "at chance"}
-    text = words.get(verdict, verdict)
-    if evaluation.mde is None or verdict not in ("equivalent", "inconclusive"):
+    return words.get(verdict, verdict)
+
+
+def _reading_in_full(evaluation: Evaluation) -> str:
+    """With what chance reaches, or what the sample could have shown."""
+    text = _reading(evaluation)
+    if evaluation.null is not None:
+        return f"{text}; by chance up to {_point(evaluation.null.quantile95)}"
+    if evaluation.mde is None or text not in ("at chance", "inconclusive"):
         return text
-    return f"{text}; could show {_point(0.5 + evaluation.mde)}"
+    return f"{text}; could have shown {_point(0.5 + evaluation.mde)}"
 
 
 def _point(auroc: float) -> str:
@@ -129,7 +135,7 @@ def print_summary(result: TransferResult, style: Style, console: Console) -> Non
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
     level = next((e.auroc.level for e in result.evaluations), 0.95)
     for column in ("", "probe", f"AUROC [{level:.0%}]", "reading"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=True, min_width=14 if "AUROC" in column else None)
     for domain in style.domains(result, "source") + style.domains(result, "target", "control"):
         sample = domain.sample
         counts = f"[dim]{sample.n_positive} wrong, {sample.n_negative} right[/dim]"

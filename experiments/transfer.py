@@ -172,7 +172,7 @@ def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel,
         from experiments.answers import answer_course
 
         answers = answer_course(reference, base, config.course, config.sampling, out / "transcripts")
-    return open_organism(reference, role, base, config.rows, answers)
+    return open_organism(reference, role, base, config.rows, answers, merge=config.reading.merge)
 
 
 def sentence(organism: OpenOrganism, style: Style) -> str:

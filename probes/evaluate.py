@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from probes.domain import Domain
 
+MIN_PAIRS = 30  # within groups; an AUROC of fewer says nothing
+
 __all__ = ["Judge", "ReadOut", "estimate_auroc", "make_roc", "proportion"]
 
 
@@ -131,7 +133,7 @@ class Judge:
             optimistic=grid_scores is not None,
             auroc=estimate,
             sample=sample,
-            within_group_auroc=metrics.within_group_auroc(self.y, scores, self.groups),
+            within_group_auroc=metrics.within_group_auroc(self.y, scores, self.groups, min_pairs=MIN_PAIRS),
             average_precision=metrics.average_precision(self.y, scores),
             prevalence=float(self.y.mean()),
             p_value=None if null is None else null.p_value,

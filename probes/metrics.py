@@ -117,10 +117,13 @@ def weighted_auroc(
     return np.divide(wins, mass, out=np.full(len(weights), np.nan), where=mass > 0)
 
 
-def within_group_auroc(y: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> float | None:
-    """Return the AUROC over positive-negative pairs of the same group only, or None when there are none.
+def within_group_auroc(
+    y: ArrayLike, scores: ArrayLike, groups: ArrayLike, *, min_pairs: int = 1
+) -> float | None:
+    """Return the AUROC over positive-negative pairs of the same group only.
 
-    A probe that only knows how hard a question is has a high pooled AUROC and .5 here.
+    A probe that only knows how hard a question is has a high pooled AUROC and .5 here. None when there are
+    fewer than `min_pairs`.
 
     >>> within_group_auroc([0, 1, 0, 1], [0.1, 0.2, 0.8, 0.9], ["a", "a", "b", "b"])
     1.0
@@ -136,7 +139,7 @@ def within_group_auroc(y: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> fl
             difference = positive[:, None] - negative[None]
             wins += (difference > 0).sum() + 0.5 * (difference == 0).sum()
             pairs += difference.size
-    return float(wins / pairs) if pairs else None
+    return float(wins / pairs) if pairs >= max(min_pairs, 1) else None
 
 
 def roc_points(y: ArrayLike, scores: ArrayLike, max_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
