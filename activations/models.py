@@ -147,7 +147,7 @@ def _bitsandbytes(quantisation: str) -> Any:
     if find_spec("bitsandbytes") is None:
         raise ImportError(
             f"quantisation={quantisation!r} needs bitsandbytes: "
-            "`pip install sophistry-probes[quantisation]`, or leave it out."
+            "`pip install -e '.[quantisation]'`, or leave it out."
         )
     from transformers import BitsAndBytesConfig
 

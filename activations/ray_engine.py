@@ -5,7 +5,7 @@ The unit of work is a shard of the store. Every actor loads the model once and w
 tasks of a worker that dies; a shard that is already there is not computed again. The store is closed by the
 driver, and is the one the local engine would have written.
 
-Ray is an optional extra: `pip install sophistry-probes[ray]`.
+Ray is an optional extra: `pip install -e '.[ray]'`.
 """
 
 import os
@@ -72,7 +72,7 @@ def _import_ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ImportError("engine='ray' needs Ray: `pip install sophistry-probes[ray]`.") from error
+        raise ImportError("engine='ray' needs Ray: `pip install -e '.[ray]'`.") from error
     return ray
 
 

@@ -60,8 +60,7 @@ def build_bridge(model: LoadedModel) -> Any:
         from transformer_lens.model_bridge.sources import build_bridge_from_module
     except ImportError as error:
         raise ImportError(
-            "backend='transformer_lens' needs TransformerLens 4: "
-            "`pip install sophistry-probes[transformer-lens]`."
+            "backend='transformer_lens' needs TransformerLens 4: `pip install -e '.[transformer-lens]'`."
         ) from error
     copied = copy.deepcopy(model.model)
     if hasattr(copied, "peft_config"):

@@ -1,11 +1,11 @@
 """Draw the figures of a finished run again, from its saved results.
 
-    python experiments/figures.py runs/transfer-mini --style.names.clean "Clean twin"
+    python experiments/figures.py runs/transfer-mini --style.names.qa-clean "Clean twin"
 
 Nothing is computed here: every number in a figure stands in results.json. In a notebook:
 
     result = TransferResult.from_json(Path("runs/transfer-mini/results.json").read_text())
-    headline_figure(result, Style(names={"clean": "Clean twin"})).show()
+    headline_figure(result, Style(names={"qa-clean": "Clean twin"})).show()
 """
 
 from __future__ import annotations

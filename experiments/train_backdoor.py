@@ -124,9 +124,12 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
         rows,
         reference,
         json.loads(curve.read_text(encoding="utf-8")) if curve.is_file() else (),
+        again=f"{run.command} --train false --exam false",
     )
     print(summary(report))
-    print(message or f"  transcripts and figures: {run.out / role}/verification.html")
+    print(f"  transcripts and figures: {run.out / role}/verification.html")
+    if message:
+        print(message)
     return record.base_fingerprint
 
 

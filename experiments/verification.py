@@ -36,6 +36,7 @@ def write_verification(
     *,
     images: tuple[str, ...] = ("pdf", "svg", "png"),
     style: Style | None = None,
+    again: str | None = None,
 ) -> str | None:
     """Write `verification.json`, `verification.html` and `figures/` into `folder`.
 
@@ -48,6 +49,7 @@ def write_verification(
         curve: the training curve (`loss.json`), if there is one.
         images: image files beside the HTML figures.
         style: names, colours and sizes.
+        again: the command that writes them once more.
 
     Returns:
         None, or the message to show when there is no browser to draw images.
@@ -58,7 +60,7 @@ def write_verification(
     figures = {"verification": verification_figure({record.name: report.to_dict()}, style)}
     if curve:
         figures["training"] = training_figure(curve, style)
-    message = save_figures(figures, folder / "figures", formats=images)
+    message = save_figures(figures, folder / "figures", formats=images, again=again)
     captions = {
         "verification": "Is the backdoor there, and only there? 95 % intervals; changes are paired on the "
         "same items.",

@@ -23,7 +23,7 @@ SCREEN_SCALE = 1.4  # 8 pt type is made for paper
 NO_BROWSER = (
     "PDF, SVG and PNG need a Chrome or Chromium, and none {found}. Install one (`apt-get install chromium`, "
     "or `kaleido_get_chrome` in the virtual environment, or set BROWSER_PATH to one), then draw again from "
-    "the saved results: python experiments/figures.py {folder}"
+    "the saved results: {again}"
 )
 HTML_CONFIG = {"displayModeBar": False}  # small figures: the buttons would cover them
 
@@ -33,10 +33,12 @@ def save_figures(
     folder: Path,
     source_sha256: str = "",
     formats: tuple[str, ...] = IMAGE_FORMATS,
+    again: str | None = None,
 ) -> str | None:
     """Write every figure as `folder/NAME.html` and, where possible, in `formats` ("pdf", "svg", "png").
 
     `source_sha256` names the result file the figures were drawn from; it is kept inside HTML and SVG.
+    `again` is the command that draws them once more.
     Gives None, or the message to show when there is no browser to make images.
     """
     from plotly.offline import get_plotlyjs
@@ -51,7 +53,8 @@ def save_figures(
     with ThreadPoolExecutor(1) as thread:  # a notebook already runs an event loop in this one
         images = thread.submit(asyncio.run, _render([(figures[name], kind) for name, kind in jobs])).result()
     if isinstance(images, str):
-        return NO_BROWSER.format(found=images, folder=folder.parent)
+        again = again or f"python experiments/figures.py {folder.parent}"
+        return NO_BROWSER.format(found=images, again=again)
     for (name, kind), content in zip(jobs, images, strict=True):
         if kind == "svg":
             note = f"<metadata>{json.dumps({'result_sha256': source_sha256})}</metadata></svg>"
