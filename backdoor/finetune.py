@@ -265,7 +265,6 @@ def fine_tune(
         raise ValueError("no training examples")
     work_dir = Path(work_dir)
     rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
-    resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,
@@ -293,6 +292,7 @@ def fine_tune(
             "one model is trained on one device: set CUDA_VISIBLE_DEVICES to a single GPU, and train "
             "several organisms side by side"
         )
+    resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
     bar = _Bar()
     trainer = ResponseTrainer(
         model=model,

@@ -133,7 +133,6 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
     The same probe is also fitted in each of them: untrained weights or a clean model that give the labels
     away as well as the source say that the text, or the base model, does.
     """
-    source_draws = setup.judges[setup.source.name].draws(scored.source)
     for control in setup.controls:
         found.controls.append(
             _against_source(
@@ -141,7 +140,6 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 scored.frozen[control.name],
                 scored.source,
-                source_draws,
                 kind="organism",
                 note="the frozen probe on another organism; as high as on the source means that it does not "
                 "read what the source was trained to do",
@@ -160,7 +158,6 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 refitted,
                 scored.source,
-                source_draws,
                 kind="refitted",
                 note="the probe of the selected layer and setting, fitted in the control organism and "
                 "cross-fitted by group",
@@ -185,7 +182,6 @@ def _against_source(
     control: Domain,
     scores: np.ndarray,
     source_scores: np.ndarray,
-    source_draws: np.ndarray,
     *,
     kind: str,
     note: str,
@@ -195,11 +191,11 @@ def _against_source(
     Both judges draw with one seed, so the draws are paired wherever the control reads the source's rows.
     """
     judge = setup.judges[control.name]
-    draws = judge.draws(scores)
-    auroc = judge.auroc(scores, draws)
+    home = setup.judges[setup.source.name]
+    draws, source_draws = judge.draws(scores), home.draws(source_scores)
+    auroc, at_home = judge.auroc(scores, draws), home.auroc(source_scores, source_draws)
     low, high = interval_of_draws(source_draws - draws, judge.level)
-    on_source = setup.judges[setup.source.name].auroc(source_scores, source_draws)
-    difference = (on_source.value or 0.0) - (auroc.value or 0.0)
+    difference = (at_home.value or 0.0) - (auroc.value or 0.0)
     return ControlScore(
         name=f"{kind}: {control.name}",
         kind=kind,

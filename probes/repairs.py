@@ -4,7 +4,8 @@ Steps in order, each labelled by whether it needs target labels and by which num
 
 - `frozen`: nothing is adapted (D1);
 - `re-centre`: the target's mean activation is moved onto the source's. For a linear probe this adds one
-  number to every score, so it repairs thresholds and calibration and can never change the AUROC;
+  number to every score, so it repairs thresholds and calibration and can never change the AUROC. (Where
+  source and target share groups, several fits score the target and each adds its own number: then it can.)
 - `re-scale`: each feature also gets the source's spread;
 - `re-fit bias`: threshold and calibration are set on target labels; the order of rows stays;
 - `re-choose layer`: the source's probe of another layer, chosen on target labels;
@@ -103,7 +104,7 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
 
 def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[Step]:
     pieces = _pieces(setup, target)
-    linear = all(isinstance(piece.probe, LinearProbe) for piece in pieces)
+    one_number = len(pieces) == 1 and isinstance(pieces[0].probe, LinearProbe)
     read_out, fold = scored.read_outs[target.name], setup.fits[target.name].plan.fold
     frozen = _assemble(pieces, target, lambda X, piece: X)
 
@@ -123,7 +124,7 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
     )
     return [
         by_source("frozen", False, (), frozen),
-        by_source("re-centre", False, THRESHOLD if linear else EVERYTHING, centred),
+        by_source("re-centre", False, THRESHOLD if one_number else EVERYTHING, centred),
         by_source("re-scale", False, EVERYTHING, rescaled),
         _own_threshold("re-fit bias", THRESHOLD, frozen, target, fold, alpha),
         _other_layer(setup, target, fold, alpha),

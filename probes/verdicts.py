@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from probes.comparisons import cheap_cues
-from probes.evaluate import proportion
 from probes.repairs import largest_repair, moved_threshold
 from probes.results import ControlScore, Evaluation, Verdict
 
@@ -101,9 +98,9 @@ def _flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2
         flags = _control_flags(setup, found, source, d1)
     else:
         flags = ["no controls: they were scored for the headline probe only"]
-    alpha, benign = max(setup.options.alphas), int((setup.source.y == 0).sum())
-    expected = proportion(np.arange(benign) < round(alpha * benign), setup.options.level, exact=True)
-    moved = moved_threshold(found.repairs, target, name, expected)
+    alpha = max(setup.options.alphas)
+    at_source = next(point for point in source.operating_points if point.alpha == alpha)
+    moved = moved_threshold(found.repairs, target, name, at_source.fpr)
     if moved is not None:
         before, after, repaired = moved
         flags.append(

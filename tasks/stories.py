@@ -186,8 +186,8 @@ class MiniQA:
     def _item(self, index: int) -> QAItem:
         level = self.levels[index % len(self.levels)]
         group = f"miniqa-{self.seed}-{level}-{index:05d}"
-        name = f"miniqa-{self.seed}-{index:05d}"
-        rng = random.Random(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+        drawn_by = f"miniqa-{self.seed}-{index:05d}"  # without the level, so that stories stay what they were
+        rng = random.Random(int.from_bytes(hashlib.sha256(drawn_by.encode()).digest()[:8], "big"))
         sentences, question, evidence, answer, wrong = _STORIES[level](rng)
         gold = rng.randrange(2)
         options = (answer, wrong) if gold == 0 else (wrong, answer)

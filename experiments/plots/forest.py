@@ -26,8 +26,9 @@ from experiments.plots.style import (
 )
 from probes.results import ControlScore, Estimate, Sample, StratumScore, TransferResult
 
-_MARGIN_IN = {"l": 1.98, "r": 0.08, "t": 0.4, "b": 0.36}
+_MARGIN_IN = {"l": 2.12, "r": 0.08, "t": 0.4, "b": 0.36}
 _LINE_IN = 0.16
+_LEVELS_IN_ORDER = ("easy", "medium", "hard", "unseen", "short", "middle", "long")
 _SHOWN = {"D1": +0.16, "D2": -0.16}  # designs, and how far (in rows) each stands above its row's middle
 _LEFT, _RIGHT = (0.0, 0.42), (0.7, 1.0)
 
@@ -95,10 +96,19 @@ def _strata_rows(strata: list[StratumScore]) -> list[tuple[str, str, dict[str, S
         rows.setdefault((score.variable, score.level), {})[score.design] = score
     named: set[str] = set()
     listed = []
-    for (variable, level), designs in rows.items():
+    variables = list(dict.fromkeys(variable for variable, _ in rows))
+    for (variable, level), designs in sorted(
+        rows.items(), key=lambda row: (variables.index(row[0][0]), _place(row[0][1]))
+    ):
         listed.append(("" if variable in named else variable, level, designs))
         named.add(variable)
     return listed
+
+
+def _place(level: str) -> tuple[int, str]:
+    """Where a level stands among those of its variable: in the order it is thought of, else by name."""
+    known = level in _LEVELS_IN_ORDER
+    return (_LEVELS_IN_ORDER.index(level) if known else 0, level)
 
 
 def _stratum(
@@ -115,7 +125,7 @@ def _stratum(
             figure.add_shape(
                 type="line", xref="paper", yref="y", x0=x0, x1=_LEFT[1], y0=y - 0.5, y1=y - 0.5, line=line
             )
-    _text(figure, style, level, y, left_in=0.94, anchor="left")
+    _text(figure, style, level, y, left_in=1.08, anchor="left")
     _text(figure, style, counts, y, left_in=0.06, anchor="right")
     for design, score in designs.items():
         thin = min(score.sample.n_positive, score.sample.n_negative) < 10
@@ -125,7 +135,8 @@ def _stratum(
         _dot(figure, score.auroc, at, color, DESIGNS[design].symbol, label, score.sample, {})
     if not any(score.auroc.value is not None for score in designs.values()):
         figure.add_annotation(
-            text=next(iter(designs.values())).note or "one class only", x=0.5, y=y, showarrow=False,
+            text=next(iter(designs.values())).note or "one class only", xref="x domain", x=0.5, y=y,
+            showarrow=False,
             font={"size": points(style.points - 1.5), "color": MUTED},
         )  # fmt: skip
 

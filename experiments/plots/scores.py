@@ -24,7 +24,7 @@ from experiments.plots.style import (
 )
 from probes.results import Evaluation, TransferResult
 
-_MARGIN_IN = {"l": 0.42, "r": 0.06, "t": 0.4, "b": 0.36}
+_MARGIN_IN = {"l": 0.5, "r": 0.06, "t": 0.4, "b": 0.36}
 _HEIGHT_IN = 2.05
 
 
@@ -44,7 +44,12 @@ def scores_figure(result: TransferResult, style: Style | None = None) -> go.Figu
         figure.update_layout(
             {
                 f"xaxis{suffix}": {"domain": span, "anchor": f"y{suffix}", "title": {"text": "probe score"}},
-                f"yaxis{suffix}": {"anchor": f"x{suffix}", "range": [0, top * 1.05], "nticks": 5}
+                f"yaxis{suffix}": {
+                    "anchor": f"x{suffix}",
+                    "range": [0, top * 1.05],
+                    "nticks": 5,
+                    "tickformat": ".0%",
+                }
                 | ({"title": {"text": "share of class"}} if i == 0 else {"showticklabels": False}),
             }
         )

@@ -18,6 +18,9 @@ from probes import (
     transfer,
 )
 from probes.domain import Unlabelled
+from probes.evaluate import proportion
+from probes.metrics import threshold_at_fpr
+from probes.repairs import moved_threshold
 
 PROBES = pytest.mark.parametrize("probe", ["logistic", "mean-difference"])
 FAST = "mean-difference"
@@ -96,6 +99,30 @@ def test_shift_loses_the_threshold_only_and_re_centring_repairs_it(planted, prob
     (flag,) = [f for f in verdict(planted, "shifted", probe).flags if f.startswith("threshold moved")]
     assert "re-centring repairs it" in flag
     assert verdict(planted, "shifted", probe).code == "transfers"
+
+
+def test_a_threshold_that_did_not_move_is_rarely_called_moved(planted) -> None:
+    """Benign scores of source and target from one distribution; the threshold is an estimate itself."""
+    rng, moved = np.random.default_rng(3), 0
+    for benign in rng.normal(size=(400, 2, 150)):
+        threshold = threshold_at_fpr(benign[0], 0.05)
+        at_source, here = (proportion(scores > threshold, exact=True) for scores in benign)
+        steps = [
+            replace(repair(planted, "shared", step), achieved_fpr=here) for step in ("frozen", "re-centre")
+        ]
+        moved += moved_threshold(steps, "shared", "logistic", at_source) is not None
+    assert moved < 0.03 * 400
+
+
+def test_re_centring_claims_nothing_where_several_fits_score_the_target() -> None:
+    """Each fold's fit moves its rows by a number of its own, so the order of all rows can change."""
+    source, target = two_domains()
+    twin = Domain("target", target.X + 2.0, target.y, source.groups)
+    options = replace(QUICK, shared_groups="cross-fit")
+    assert (
+        "auroc"
+        in repair(transfer(source, twin, FAST, options=options), "target", "re-centre", FAST).can_change
+    )
 
 
 @PROBES
@@ -374,6 +401,15 @@ def test_a_mere_trigger_detector_is_scored_wherever_prompts_carry_the_trigger() 
     assert there.auroc.low > 0.7
     assert control(result, "trigger", "decoy", "D1").auroc.low < 0.5
     assert not [c for c in result.controls if c.name == "trigger" and c.scored_on == target.name]
+
+
+def test_a_probe_that_knows_no_more_than_the_trigger_is_flagged() -> None:
+    source, target = two_domains()
+    behind = np.where(source.y == 1, "yes", "no")
+    told = Domain(source.name, source.X, source.y, source.groups, strata={"trigger": behind})
+    for domain, known in ((told, True), (source, False)):
+        flags = verdict(transfer(domain, target, FAST, options=QUICK), "target", FAST).flags
+        assert any(flag.startswith("prompt cue") for flag in flags) == known
 
 
 def test_untrained_weights_that_give_the_labels_away_are_named() -> None:
