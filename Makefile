@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install transfer backdoor rlhf test test-all lint format clean
+.PHONY: help install transfer backdoor rlhf test test-gpu test-all lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ rlhf: $(INSTALLED) ## retrain the pi_init and pi_rlhf organisms (programs: ARGS=
 
 test: $(INSTALLED) ## the test suite: offline, CPU, a few minutes (ARGS="-k transfer")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: $(INSTALLED) ## the tests that need a GPU: it gives the answers of the CPU
+	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 test-all: $(INSTALLED) ## also the slow tests, which download weights
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)

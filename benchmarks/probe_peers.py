@@ -56,18 +56,19 @@ def fit_sklearn(
     return model.decision_function(scaler.transform(X))
 
 
-def torch_lbfgs(X: np.ndarray, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def torch_lbfgs(X: np.ndarray, y: np.ndarray, masks: np.ndarray, device: str = "cpu") -> np.ndarray:
     """A loop of torch LBFGS fits in double precision, each to a gradient of 1e-8 of the mean loss."""
     import torch
 
     found = np.empty((len(masks), len(CS), len(y)))
     for m, mask in enumerate(masks):
         center, spread = X[mask].mean(0), X[mask].std(0)
-        Z = torch.as_tensor((X - center) / spread, dtype=torch.float64)
-        train, labels = Z[torch.as_tensor(mask)], torch.as_tensor(y[mask], dtype=torch.float64)
+        Z = torch.as_tensor((X - center) / spread, dtype=torch.float64, device=device)
+        train = Z[torch.as_tensor(mask, device=device)]
+        labels = torch.as_tensor(y[mask], dtype=torch.float64, device=device)
         for c, C in enumerate(CS):
-            w = torch.zeros(X.shape[1], dtype=torch.float64, requires_grad=True)
-            b = torch.zeros((), dtype=torch.float64, requires_grad=True)
+            w = torch.zeros(X.shape[1], dtype=torch.float64, device=device, requires_grad=True)
+            b = torch.zeros((), dtype=torch.float64, device=device, requires_grad=True)
             optimiser = torch.optim.LBFGS(
                 [w, b],
                 max_iter=20_000,
@@ -92,25 +93,30 @@ def torch_lbfgs(X: np.ndarray, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
                 return value
 
             optimiser.step(loss)
-            found[m, c] = (Z @ w + b).detach().numpy()
+            found[m, c] = (Z @ w + b).detach().cpu().numpy()
     return found
 
 
 def torch_mlps(
-    Z: np.ndarray, y: np.ndarray, specs: Sequence[MLPSpec], seeds: Sequence[int], held: np.ndarray
+    Z: np.ndarray,
+    y: np.ndarray,
+    specs: Sequence[MLPSpec],
+    seeds: Sequence[int],
+    held: np.ndarray,
+    device: str = "cpu",
 ) -> np.ndarray:
     """A loop of torch MLPs, full batch with AdamW; scores of the rows in `held`, `[model, row]`."""
     import torch
 
-    train = torch.as_tensor(Z[~held], dtype=torch.float32)
-    labels = torch.as_tensor(y[~held], dtype=torch.float32)
-    test = torch.as_tensor(Z[held], dtype=torch.float32)
+    train, labels, test = (
+        torch.as_tensor(part, dtype=torch.float32, device=device) for part in (Z[~held], y[~held], Z[held])
+    )
     found = []
     for spec, seed in zip(specs, seeds, strict=True):
         torch.manual_seed(seed)
         model = torch.nn.Sequential(
             torch.nn.Linear(Z.shape[1], spec.hidden), torch.nn.ReLU(), torch.nn.Linear(spec.hidden, 1)
-        )
+        ).to(device)
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
         )
@@ -124,7 +130,7 @@ def torch_mlps(
             optimiser.step()
             rate.step()
         with torch.no_grad():
-            found.append(model(test)[:, 0].numpy())
+            found.append(model(test)[:, 0].cpu().numpy())
     return np.stack(found)
 
 

@@ -3,6 +3,7 @@
     python -m benchmarks.probe_sweep                     # all cases; hours on two quiet cores
     python -m benchmarks.probe_sweep --cases smollm2 random-1000x576
     python -m benchmarks.probe_sweep --quick             # tiny; checks that it runs
+    python -m benchmarks.probe_sweep --device cuda --out docs/results/probe-sweep-gpu.json    # a GPU too
 
 Every route gets the same activations, folds and settings and is held to the converged scikit-learn scores.
 A loop that would take hours is timed on a stated sample of its fits and scaled; the table says how many. Each
@@ -156,13 +157,13 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def ours(X: np.ndarray, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def ours(X: np.ndarray, y: np.ndarray, masks: np.ndarray, device: str = "cpu") -> np.ndarray:
     """All folds and C of one layer at once; scores `[fold, C, row]`."""
-    W, b = logistic_cells(X, y, masks, np.array(CS))
+    W, b = logistic_cells(X, y, masks, np.array(CS), device=device)
     return np.einsum("fcd,nd->fcn", W, X, optimize=True) + b[..., None]
 
 
-def compare_logistic(case: Case, cores: int) -> dict[str, Any]:
+def compare_logistic(case: Case, cores: int, device: str) -> dict[str, Any]:
     """Time the logistic sweep and its loops; say how far their held-out scores are apart."""
     plan = FoldPlan.make(case.groups, deal_groups([case.groups], FOLDS, 0), FOLDS, nested=False)
     masks = plan.masks[1:]
@@ -180,6 +181,8 @@ def compare_logistic(case: Case, cores: int) -> dict[str, Any]:
         routes["scikit-learn newton-cholesky, 1e-8"] = newton, 1
         routes[f"scikit-learn newton-cholesky, 1e-8, {cores} processes"] = replace(newton, jobs=cores), cores
         routes["torch LBFGS, 1e-8"] = torch_lbfgs, 1
+    if device != "cpu":
+        routes[f"torch LBFGS, 1e-8, {device}"] = partial(torch_lbfgs, device=device), 1
     if cores == 1:
         routes = {name: route for name, route in routes.items() if "processes" not in name}
     sample, rows = case.sample(case.peer_layers), []
@@ -193,11 +196,12 @@ def compare_logistic(case: Case, cores: int) -> dict[str, Any]:
         fits = len(sample) * case.peer_folds * len(CS)
         rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
     assert reference is not None
-    for used in sorted({1, cores}):
+    for used, place in [(used, "cpu") for used in sorted({1, cores})] + [(1, device)] * (device != "cpu"):
+        solve = partial(ours, y=case.y, device=place)
         layers = case.sample(max(case.our_layers, used))
-        seconds, _ = _over_layers(case, layers, lambda X: ours(X, case.y, masks), jobs=used)
-        scores = np.stack([ours(case.layer(i), case.y, few) for i in sample])
-        name = "ours" if used == 1 else f"ours, {used} threads"
+        scores = np.stack([solve(case.layer(i), masks=few) for i in sample])
+        seconds, _ = _over_layers(case, layers, partial(solve, masks=masks), jobs=used)
+        name = (f"ours, {used} threads" if used > 1 else "ours") if place == "cpu" else f"ours, {place}"
         fits = len(layers) * FOLDS * len(CS)
         rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
     return {"fits": everything, "routes": rows}
@@ -244,7 +248,7 @@ def agreement(reference: np.ndarray, scores: np.ndarray, held: np.ndarray, y: np
     return {"score_difference_sd": apart, "auroc_difference": difference}
 
 
-def compare_mlps(case: Case, quick: bool) -> dict[str, Any]:
+def compare_mlps(case: Case, device: str, quick: bool) -> dict[str, Any]:
     """Time 12 settings x 3 seeds of the MLP on a layer, at once and in a loop, on held-out groups."""
     fold = FoldPlan.make(case.groups, deal_groups([case.groups], FOLDS, 0), FOLDS, nested=False).fold
     held = fold == 0
@@ -258,39 +262,43 @@ def compare_mlps(case: Case, quick: bool) -> dict[str, Any]:
     X = case.layer(index)
     Z = (X - X[~held].mean(0)) / X[~held].std(0)
 
-    def together() -> np.ndarray:
-        return train_mlps(Z[~held], case.y[~held], specs, seeds, device="cpu").logits(Z[held])
+    def together(place: str) -> np.ndarray:
+        return train_mlps(Z[~held], case.y[~held], specs, seeds, device=place).logits(Z[held])
 
-    with threads(1):
-        torch_mlps(Z[:, :4], case.y, specs[:1], seeds[:1], held)  # imports, before the clock
-        our_seconds, mine = timed(together)
+    def loop(place: str, first: int = 0) -> np.ndarray:
         # Every third model: each setting once.
-        seconds, theirs = timed(lambda: torch_mlps(Z, case.y, specs[::3], seeds[::3], held))
-        _, others = timed(lambda: torch_mlps(Z, case.y, specs[::3], seeds[1::3], held))
-    labels = case.y[held]
-    aurocs = [np.array([auroc(labels, row) for row in scores]) for scores in (mine[::3], theirs, others)]
-    fits = case.layers * len(specs)
+        return torch_mlps(Z, case.y, specs[::3], seeds[first::3], held, place)
+
+    found: dict[str, np.ndarray] = {}
+    timings: dict[str, float] = {}
+    with threads(1):
+        for place in dict.fromkeys(("cpu", device)):
+            at = "" if place == "cpu" else f", {place}"
+            torch_mlps(Z[:, :4], case.y, specs[:1], seeds[:1], held, place)  # imports, before the clock
+            train_mlps(Z[:, :4], case.y, specs[:1], seeds[:1], device=place)
+            for route, work in ((f"torch loop{at}", loop), (f"ours{at}", together)):
+                timings[route], found[route] = timed(partial(work, place))
+        again = loop("cpu", first=1)
+    labels, fits = case.y[held], case.layers * len(specs)
+    mine, theirs, others = (
+        np.array([auroc(labels, row) for row in scores])
+        for scores in (found["ours"][::3], found["torch loop"], again)
+    )
     return {
         "fits": fits,
         "routes": [
             {
-                "route": "torch loop",
-                "timed_fits": len(theirs),
+                "route": route,
+                "timed_fits": len(found[route]),
                 "timed_seconds": seconds,
-                "seconds": seconds * fits / len(theirs),
-                "mean_auroc": float(np.mean(aurocs[1:])),
-            },
-            {
-                "route": "ours",
-                "timed_fits": len(mine),
-                "timed_seconds": our_seconds,
-                "seconds": our_seconds * fits / len(mine),
-                "mean_auroc": float(np.mean([auroc(labels, row) for row in mine])),
-            },
+                "seconds": seconds * fits / len(found[route]),
+                "mean_auroc": float(np.mean([auroc(labels, row) for row in found[route]])),
+            }
+            for route, seconds in timings.items()
         ],
         # A loop differs from itself by this much when only its seeds change.
-        "seed_difference": float(np.abs(aurocs[1] - aurocs[2]).mean()),
-        "our_difference": float(np.abs(aurocs[0] - aurocs[1]).mean()),
+        "seed_difference": float(np.abs(theirs - others).mean()),
+        "our_difference": float(np.abs(mine - theirs).mean()),
     }
 
 
@@ -328,26 +336,33 @@ def compare_statistics(case: Case, quick: bool) -> dict[str, Any]:
     }
 
 
-def time_sweep(case: Case, cores: int) -> float:
+def time_sweep(case: Case, cores: int, device: str) -> float:
     """Seconds of `probes.sweep` as a user calls it: cross-fit of every cell, selection, refit, intervals."""
     X = np.stack([case.layer(index).astype(np.float32) for index in range(case.layers)])
     domain = Domain(case.name, X, case.y, case.groups)
     with threads(1):
-        return timed(lambda: sweep(domain, "logistic", n_jobs=cores, device="cpu"))[0]
+        return timed(lambda: sweep(domain, "logistic", n_jobs=cores, device=device))[0]
 
 
-def measure(case: Case, cores: int, load: float) -> dict[str, Any]:
+def measure(case: Case, cores: int, device: str, load: float) -> dict[str, Any]:
     """Everything about one case; `load` is what else ran when the benchmark started."""
     quick = case is QUICK
     return {
         "case": asdict(case),
         "rows": len(case.y),
         "load_before": load,
-        "logistic": compare_logistic(case, cores),
-        "mlp": compare_mlps(case, quick) if case.mlps else None,
+        "logistic": compare_logistic(case, cores, device),
+        "mlp": compare_mlps(case, device, quick) if case.mlps else None,
         "statistics": compare_statistics(case, quick),
-        "sweep_seconds": time_sweep(case, cores) if case.our_layers == case.layers or quick else None,
+        "sweep_seconds": time_sweep(case, cores, device) if case.our_layers == case.layers or quick else None,
     }
+
+
+def device_name(device: str) -> str:
+    """What the GPU is called, for the record."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def save(out: Path, about: dict[str, Any], measured: dict[str, Any]) -> None:
@@ -368,6 +383,9 @@ def main() -> None:
     )
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--device", default="cpu", help="for example cuda: our solvers and torch loops there too"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny; saves nothing unless --out")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
@@ -375,13 +393,14 @@ def main() -> None:
     result: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(),
         "cores": options.cores,
+        "device": device_name(options.device),
         "folds": FOLDS,
         "C": CS,
         "versions": versions(),
     }
     load = os.getloadavg()[0]
     for case in [QUICK] if options.quick else [CASES[name] for name in options.cases]:
-        measured = measure(case, options.cores, load)
+        measured = measure(case, options.cores, options.device, load)
         show({**result, "cases": [measured]})
         if out:
             save(out, result, measured)
