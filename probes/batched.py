@@ -6,6 +6,8 @@ fitting the probe class once per mask and setting (`tests/probes/test_batched.py
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from probes.base import Probe
 
 __all__ = ["batched_fit", "logistic_cells", "mean_difference_cells", "ridge_cells"]
+
+GPU_IN_USE = Lock()  # threads that feed one GPU at once wait for each other longer than in a queue
 
 Directions = tuple[Float[np.ndarray, "mask setting d"], Float[np.ndarray, "mask setting"]]
 
@@ -75,7 +79,8 @@ def logistic_cells(
     variance = np.maximum(share @ Z**2 - mean**2, 0.0) * common.scale**2
     own = spread_of(variance, mean * common.scale + common.center, scale)
     metric = (own / common.scale) ** 2
-    U, b = solve_logistic_grid(Z, y, masks, Cs, metric, tol=tol, device=device)
+    with nullcontext() if device == "cpu" else GPU_IN_USE:
+        U, b = solve_logistic_grid(Z, y, masks, Cs, metric, tol=tol, device=device)
     raw = U / common.scale
     return raw, b - raw @ common.center
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probes.device import default_device
+from probes.device import solver_device
 from probes.families import Family, fit_cells
 from probes.folds import FoldPlan
 from probes.metrics import auroc_columns, platt
@@ -143,14 +143,13 @@ def cross_fit(
 ) -> CrossFit:
     """Fit `family` on every layer of `domain` by `plan` and score the rows of `others`.
 
-    `device` is where logistic grids are solved; None is CUDA when present, else CPU. With `fold_of` (group ->
-    fold), rows of `others` are also scored by the fit that leaves out their fold.
+    `device` is where logistic grids are solved; None is where it is faster (`solver_device`). With `fold_of`
+    (group -> fold), rows of `others` are also scored by the fit that leaves out their fold.
     """
     plan.check(domain.y, domain.name)
-    place = device or default_device()
 
     def one(index: int) -> dict[str, Any]:
-        return _fit_layer(family, domain, plan, others, fold_of, index, place)
+        return _fit_layer(family, domain, plan, others, fold_of, index, device)
 
     count = len(domain.layer_names)
     label = f"{family.name} on {domain.name}"
@@ -209,10 +208,10 @@ def _fit_layer(
     others: Sequence[Unlabelled],
     fold_of: dict[str, int] | None,
     index: int,
-    device: str,
+    device: str | None,
 ) -> dict[str, Any]:
     X, masks = domain.layer(index), plan.masks
-    cells = fit_cells(family, X, domain.y, masks, domain.groups, device)
+    cells = fit_cells(family, X, domain.y, masks, domain.groups, solver_device(device, X.size))
     own = cells.scores(X)  # [fit, setting, row]
     weight = masks / masks.sum(1, keepdims=True)
     location = np.einsum("fsn,fn->fs", own, weight)

@@ -74,7 +74,8 @@ def sweep(
         seed: seed of the folds.
         n_jobs: layers worked on at once (threads).
         progress: show a bar.
-        device: where logistic grids are solved; None is CUDA when present, else CPU.
+        device: where logistic grids are solved; None is a GPU when there is one and the layers are large
+            enough to gain by it (from 2 million numbers), else the CPU.
 
     >>> from probes import Domain
     >>> rng, y = np.random.default_rng(0), np.tile([0, 1], 30)

@@ -74,7 +74,8 @@ class TransferOptions:
     n_jobs: int = 1
     """Layers worked on at once."""
     device: str | None = None
-    """Where logistic grids are solved; none: CUDA when present, else CPU."""
+    """Where logistic grids are solved; none: a GPU when there is one and layers are large enough to gain by
+    it (from 2 million numbers), else the CPU."""
 
     def __post_init__(self) -> None:
         if self.shared_groups not in ("refuse", "cross-fit"):

@@ -1,7 +1,15 @@
-"""Settings every test shares: one thread (two cores are shared), no network, shapes checked."""
+"""Settings every test shares: one thread (two cores are shared), no network, no GPU, shapes checked."""
 
 import os
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from a run that leaves out the tests made for them: the others compare with the CPU."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""

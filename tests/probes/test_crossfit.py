@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from probes import Domain, GroupLeakError, auroc
 from probes.crossfit import choose, cross_fit
+from probes.device import solver_device
 from probes.families import FAMILIES
 from probes.folds import FoldPlan, check_disjoint, deal_groups
 
@@ -130,3 +131,14 @@ def test_training_sets_without_a_class_are_refused() -> None:
     plan = FoldPlan.make(domain.groups, deal_groups([domain.groups], 4, 0), 4)
     with pytest.raises(ValueError, match="rare: without fold"):
         cross_fit(FAMILIES["mean-difference"], domain, plan, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "used"),
+    [(None, 999, "cpu"), (None, 1000, "cuda"), ("cpu", 1000, "cpu"), ("cuda", 999, "cuda")],
+)
+def test_gpu_solves_large_layers_only_unless_it_is_asked_for(
+    asked: str | None, rows: int, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert solver_device(asked, rows * 2000) == used
