@@ -220,11 +220,11 @@ def write_gguf(path):
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(8)
     writer.add_rope_freq_base(10_000.0)
-    vocabulary = ["<unk>", "<s>", "</s>", *(chr(c) for c in range(33, 127)), "ab"]
+    vocabulary = ["<unk>", "<s>", "</s>", *(chr(c) for c in range(33, 127)), "ab", "cd"]
     writer.add_vocab_size(len(vocabulary))
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(vocabulary)
-    writer.add_token_merges(["a b"])
+    writer.add_token_merges(["a b", "c d"])  # older transformers read a list of one as a string
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_chat_template("{% for m in messages %}{{ m['content'] }}{% endfor %}")
