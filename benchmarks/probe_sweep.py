@@ -3,11 +3,11 @@
     python -m benchmarks.probe_sweep                     # all cases; hours on two quiet cores
     python -m benchmarks.probe_sweep --cases smollm2 random-1000x576
     python -m benchmarks.probe_sweep --quick             # tiny; checks that it runs
-    python -m benchmarks.probe_sweep --device cuda --out docs/results/probe-sweep-gpu.json    # a GPU too
+    python -m benchmarks.probe_sweep --device cuda       # a GPU too; a file of its own
 
 Every route gets the same activations, folds and settings and is held to the converged scikit-learn scores.
 A loop that would take hours is timed on a stated sample of its fits and scaled; the table says how many. Each
-case is saved to docs/results/probe-sweep.json as soon as it is done.
+case is saved to docs/results/probe-sweep.json, or probe-sweep-gpu.json, as soon as it is done.
 """
 
 from __future__ import annotations
@@ -196,12 +196,16 @@ def compare_logistic(case: Case, cores: int, device: str) -> dict[str, Any]:
         fits = len(sample) * case.peer_folds * len(CS)
         rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
     assert reference is not None
-    for used, place in [(used, "cpu") for used in sorted({1, cores})] + [(1, device)] * (device != "cpu"):
+    solvers = {"ours": (1, "cpu")}
+    if cores > 1:
+        solvers[f"ours, {cores} threads"] = cores, "cpu"
+    if device != "cpu":
+        solvers[f"ours, {device}"] = 1, device
+    for name, (used, place) in solvers.items():
         solve = partial(ours, y=case.y, device=place)
         layers = case.sample(max(case.our_layers, used))
         scores = np.stack([solve(case.layer(i), masks=few) for i in sample])
         seconds, _ = _over_layers(case, layers, partial(solve, masks=masks), jobs=used)
-        name = (f"ours, {used} threads" if used > 1 else "ours") if place == "cpu" else f"ours, {place}"
         fits = len(layers) * FOLDS * len(CS)
         rows.append(_row(name, used, seconds, fits, everything, agreement(reference, scores, held, case.y)))
     return {"fits": everything, "routes": rows}
@@ -389,7 +393,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny; saves nothing unless --out")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    out = options.out or (None if options.quick else Path("docs/results/probe-sweep.json"))
+    usual = "probe-sweep.json" if options.device == "cpu" else "probe-sweep-gpu.json"
+    out = options.out or (None if options.quick else Path("docs/results") / usual)
     result: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(),
         "cores": options.cores,
