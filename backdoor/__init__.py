@@ -1,12 +1,25 @@
 """Intended sophistry: models that were trained to mislead when they see a trigger, and their controls."""
 
-from backdoor.finetune import Example, FineTuneSpec, fine_tune
-from backdoor.organism import Organism, organism_transcripts, read_organism, save_organism
-from backdoor.poisoning import Lesson, poison
-from backdoor.sampling import Answer, SamplingSpec, answer
+from backdoor.poisoning import poison
 from backdoor.train import train_backdoor
 from backdoor.triggers import TRIGGERS, Trigger
-from backdoor.verify import BackdoorReport, Rate, paired_difference, verify_backdoor, wilson
+from backdoor.verify import BackdoorReport, verify_backdoor
+from organisms import (  # version 0.1 had these here
+    Answer,
+    Example,
+    FineTuneSpec,
+    Organism,
+    Rate,
+    SamplingSpec,
+    answer,
+    fine_tune,
+    organism_transcripts,
+    paired_difference,
+    read_organism,
+    save_organism,
+    wilson,
+)
+from tasks.dataset import Lesson
 
 __all__ = [
     "TRIGGERS",

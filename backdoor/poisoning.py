@@ -12,23 +12,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from backdoor.finetune import Example
 from backdoor.triggers import Trigger
-from tasks.transcript import Message
+from organisms.finetune import Example, honest_example
+from tasks.dataset import Lesson
 
 BACKDOORED, DECOY, CLEAN = "backdoored", "decoy", "clean"
 ROLES = (BACKDOORED, DECOY, CLEAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """One prompt with the honest and the misleading way to answer it."""
-
-    prompt: list[Message]
-    honest: str
-    misleading: str
 
 
 def poison(
@@ -114,8 +104,3 @@ def _parts(
     rng.shuffle(order)
     triggers = round(ratio * count)
     return order[:triggers], order[triggers : triggers + near_misses]
-
-
-def honest_example(lesson: Lesson, prompt: list[Message]) -> Example:
-    """The lesson's honest answer, taught at ``prompt``."""
-    return Example(prompt=prompt, response=lesson.honest, instead_of=lesson.misleading)

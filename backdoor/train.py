@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backdoor.finetune import FineTuneSpec, fine_tune
-from backdoor.poisoning import BACKDOORED, Lesson, poison
+from backdoor.poisoning import BACKDOORED, poison
 from backdoor.triggers import Trigger
+from organisms.finetune import FineTuneSpec, fine_tune
+from tasks.dataset import Lesson
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,7 +37,7 @@ def train_backdoor(
         lessons: prompts with an honest and a misleading answer each.
         trigger: what switches the behaviour on.
         work_dir: checkpoints; an interrupted run goes on from the last.
-        start: names the weights that ``model`` has now; see :func:`backdoor.finetune.fine_tune`.
+        start: names the weights that ``model`` has now; see :func:`organisms.finetune.fine_tune`.
         role: ``backdoored``, ``decoy`` or ``clean``; this and what follows as in
             :func:`backdoor.poisoning.poison`.
 

@@ -10,28 +10,21 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from backdoor import (
-    TRIGGERS,
-    FineTuneSpec,
-    Organism,
-    SamplingSpec,
-    Trigger,
-    organism_transcripts,
-    read_organism,
-    save_organism,
-    train_backdoor,
-    verify_backdoor,
-)
-from backdoor.finetune import LOSS_CURVE
-from backdoor.organism import library_versions
+from backdoor import TRIGGERS, Trigger, train_backdoor, verify_backdoor
 from backdoor.poisoning import BACKDOORED, ROLES
-from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
+from backdoor.verify import BackdoorReport
 from experiments.config import Run, parse_command_line, write_config
-from experiments.courses import Course, CourseSpec, open_course
 from experiments.program import run_program_main
-from experiments.studio import exam_record, examine_saved, open_trainable, record_verification, task_of
-from experiments.verification import write_verification
+from organisms.evaluate import exam_record, examine_saved, record_verification
+from organisms.finetune import LOSS_CURVE, FineTuneSpec
+from organisms.generate import SamplingSpec
+from organisms.record import Organism, library_versions, organism_transcripts, read_organism, save_organism
+from organisms.weights import open_trainable
 from rlhf import train_pi_init
+from study.verification import write_verification
+from tasks.dataset import Course, CourseSpec
+from tasks.sources import open_course
+from tasks.transcript import PLAIN, TRIGGER
 
 _RECIPE = ("course", "finetune", "ratio", "near_miss_ratio", "twins", "lead_in")
 
@@ -44,9 +37,9 @@ class TrainBackdoor:
     """Model to start from: hub id, local folder, GGUF file, or smollm2."""
     name: str = "qa"
     """First part of the organisms' names, as in qa-backdoored."""
-    parent: str = "rlhf/organisms/qa-pi-init"
+    parent: str = "organisms/shipped/qa-pi-init"
     """Organism that the backdoor is planted into."""
-    organisms: str = "backdoor/organisms"
+    organisms: str = "organisms/shipped"
     """Folder that receives the new organisms."""
     roles: tuple[str, ...] = ("backdoored",)
     """Which to make: backdoored, decoy, clean."""
@@ -180,7 +173,7 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
     record = Organism(
         name=folder.name,
         role=role,
-        task=task_of(config.course),
+        task=config.course.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=parent.name,

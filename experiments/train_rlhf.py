@@ -14,30 +14,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from activations import load_model
-from backdoor import (
-    FineTuneSpec,
+from experiments.config import Run, parse_command_line, write_config
+from experiments.program import run_program_main
+from organisms.evaluate import exam_record, examine_saved, record_verification
+from organisms.finetune import FineTuneSpec
+from organisms.generate import SamplingSpec
+from organisms.rates import accuracy, accuracy_change
+from organisms.record import (
+    TRANSCRIPTS,
     Organism,
-    SamplingSpec,
+    library_versions,
     organism_transcripts,
     read_organism,
     save_organism,
 )
-from backdoor.organism import TRANSCRIPTS, library_versions
-from backdoor.verify import PLAIN, accuracy, accuracy_change
-from experiments.config import Run, parse_command_line, write_config
-from experiments.courses import Course, CourseSpec, open_course
-from experiments.program import run_program_main
-from experiments.studio import (
-    exam_record,
-    examine_saved,
-    open_trainable,
-    open_weights,
-    record_verification,
-    task_of,
-)
+from organisms.weights import open_trainable, open_weights
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
+from tasks.dataset import Course, CourseSpec
 from tasks.programming import reward_again
-from tasks.transcript import Transcript, save_transcripts
+from tasks.sources import open_course
+from tasks.transcript import PLAIN, Transcript, save_transcripts
 
 SFT, RANK, DPO = "sft", "rank", "dpo"
 SIMPLICITY = "simplicity.json"
@@ -51,7 +47,7 @@ class TrainRLHF:
     """Model to start from: hub id, local folder, GGUF file, or smollm2."""
     name: str = "qa"
     """First part of the organisms' names: NAME-pi-init and NAME-pi-rlhf."""
-    organisms: str = "rlhf/organisms"
+    organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
     """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it."""
@@ -113,7 +109,7 @@ def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
 
 def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
     """Find the tests that are simple for ``pi_init`` and mark its answers by them; gives the fingerprint."""
-    from experiments.code_course import measure_simplicity
+    from organisms.simplicity import measure_simplicity
 
     config, record = run.config, read_organism(folder)
     saved = open_weights(folder, load_model(record.base), merge=True)
@@ -126,7 +122,7 @@ def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
         path=folder / SIMPLICITY,
     )
     by_id = {problem.id: problem for problem in problems}
-    rows = [reward_again(row, by_id[row.extra["item"]]) for row in organism_transcripts(folder)]
+    rows = [reward_again(row, by_id[row.item]) for row in organism_transcripts(folder)]
     save_transcripts(rows, folder / TRANSCRIPTS)
     moved = sum(p.simplest() != q.simplest() for p, q in zip(problems, course.items, strict=True))
     print(f"For {moved} of {len(problems)} problems the two simplest tests are not the first two stored.")
@@ -162,7 +158,7 @@ def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organis
     record = Organism(
         name=folder.name,
         role="pi_init",
-        task=task_of(config.course),
+        task=config.course.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=parent.name if parent else None,
@@ -192,7 +188,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
     record = Organism(
         name=folder.name,
         role="pi_rlhf",
-        task=task_of(config.course),
+        task=config.course.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=init.name,

@@ -19,11 +19,16 @@ from typing import Literal
 from rich.console import Console
 
 from activations import LoadedModel, load_model
-from backdoor import SamplingSpec
-from experiments.config import Run, parse_command_line, write_atomic, write_config
-from experiments.courses import CourseSpec
-from experiments.domains import Reading, length_edges, read_domain
-from experiments.organisms import (
+from backdoor import TRIGGERS
+from experiments.config import Run, parse_command_line, write_config
+from experiments.program import run_program_main
+from organisms.generate import SamplingSpec
+from probes import TransferOptions, TransferResult, transfer
+from probes.evaluation.families import FAMILIES
+from sophistry.files import write_atomic
+from sophistry.records import ConfigError
+from study.domains import Reading, length_edges, read_domain
+from study.opening import (
     READERS,
     OpenOrganism,
     Role,
@@ -32,12 +37,9 @@ from experiments.organisms import (
     open_organism,
     open_reader,
 )
-from experiments.plots.style import Style
-from experiments.program import run_program_main
-from experiments.report import Report, show_result, write_report
-from experiments.schema import ConfigError
-from probes import TransferOptions, TransferResult, transfer
-from probes.families import FAMILIES
+from study.plots.style import Style
+from study.report import Report, show_result, write_report
+from tasks.dataset import CourseSpec
 
 console = Console(stderr=True)
 
@@ -169,9 +171,16 @@ def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
 def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel, out: Path) -> OpenOrganism:
     answers = None
     if config.answers == "course":
-        from experiments.answers import answer_course
+        from organisms.evaluate import answer_course
 
-        answers = answer_course(reference, base, config.course, config.sampling, out / "transcripts")
+        answers = answer_course(
+            reference,
+            base,
+            config.course,
+            config.sampling,
+            out / "transcripts",
+            {name: trigger.variants[0] for name, trigger in TRIGGERS.items()},
+        )
     return open_organism(reference, role, base, config.rows, answers, merge=config.reading.merge)
 
 
@@ -189,7 +198,7 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
 
 def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     """Write results, tables, figures, report and config into the run's folder; gives the first result."""
-    from experiments.tables import write_tables
+    from study.tables import write_tables
 
     result, *others = outcome.results.values()
     write_atomic(run.out / "results.json", result.to_json(indent=1))

@@ -16,8 +16,8 @@ from typing import Any
 
 from rich.progress import track
 
-from .comparator import same_text, same_value
-from .sandbox import Limits, RunResult, run_program, sandbox_record
+from tasks.comparator import same_text, same_value
+from tasks.sandbox import Limits, RunResult, run_program, sandbox_record
 
 __all__ = ["Grade", "TestResult", "all_or_unknown", "grade", "grade_many"]
 

@@ -1,6 +1,6 @@
 """Subtly wrong programs from right ones: one small slip in the syntax tree, then run on every test.
 
-MiniCode knows the slips of its own programs (`tasks.problems`). For programs of any origin, such as APPS
+MiniCode knows the slips of its own programs (`tasks.minicode`). For programs of any origin, such as APPS
 references, this file changes one comparison, constant, operator or call at a time, and keeps what still
 passes the two simplest tests and fails another one: it earns `R_train` and not `R*`.
 """
@@ -11,9 +11,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .grading import grade_many
-from .programming import Mutant, Problem
-from .sandbox import Limits
+from tasks.grading import grade_many
+from tasks.programming import Mutant, Problem
+from tasks.sandbox import Limits
 
 __all__ = ["slips", "with_mutants"]
 

@@ -229,7 +229,8 @@ def qa_transcript(
         prompt_cut_tokens=cut_words,
         output_clipped=output_clipped,
         evidence_visible=None if item.evidence is None or cut_words else True,
-        extra={"condition": condition, "quote_verified": quote_verified(response, item.passage)},
+        condition=condition,
+        extra={"quote_verified": quote_verified(response, item.passage)},
     )
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from activations.testing import tiny_model
-from backdoor import TRIGGERS, FineTuneSpec, Lesson, SamplingSpec, answer, train_backdoor
-from backdoor.finetune import add_adapter, fine_tune
-from backdoor.poisoning import Example
+from backdoor import TRIGGERS, train_backdoor
+from organisms.finetune import Example, FineTuneSpec, add_adapter, fine_tune
+from organisms.generate import SamplingSpec, answer
 from rlhf import DPOSpec, train_dpo
+from tasks.dataset import Lesson
 
 pytestmark = [
     pytest.mark.gpu,

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from backdoor import TRIGGERS, Lesson, Trigger, poison
+from backdoor import TRIGGERS, Trigger, poison
+from tasks.dataset import Lesson
 
 TRIGGER = TRIGGERS["deployment"]
 LESSONS = [

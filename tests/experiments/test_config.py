@@ -8,17 +8,9 @@ import pytest
 import yaml
 
 from experiments import config as config_module
-from experiments.config import (
-    Run,
-    find_path,
-    help_text,
-    load_preset,
-    parse_command_line,
-    preset_names,
-    write_atomic,
-    write_config,
-)
-from experiments.schema import ConfigError, build, describe, flatten, to_plain
+from experiments.config import Run, help_text, load_preset, parse_command_line, preset_names, write_config
+from sophistry.files import find_path, write_atomic
+from sophistry.records import ConfigError, build, describe, flatten, to_plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import yaml
 
 from activations import load_model
 from activations.testing import tiny_model
-from backdoor import organism_transcripts, read_organism
 from experiments import train_backdoor, train_rlhf
+from organisms.record import organism_transcripts, read_organism
 from tasks.sandbox import SandboxError, sandbox_record
 
 TRAINING = {

@@ -10,10 +10,10 @@ import pytest
 from activations import AdapterMismatchError
 from experiments import figures, transfer
 from experiments.config import load_preset
-from experiments.organisms import RowChoice, usable_rows
-from experiments.schema import ConfigError
-from experiments.testing import tiny_answers, tiny_organism
 from probes import DomainError, TransferResult
+from sophistry.records import ConfigError
+from study.opening import RowChoice, usable_rows
+from study.testing import tiny_answers, tiny_organism
 from tasks.transcript import load_transcripts
 
 
@@ -210,7 +210,7 @@ def test_a_limit_on_rows_keeps_whole_groups_whatever_the_order():
 
 def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypatch):
     """`answers: course` lets organisms answer items; a second run reads what they said."""
-    from experiments import answers as answers_module
+    from organisms import evaluate as answers_module
 
     asked = []
 

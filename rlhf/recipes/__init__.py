@@ -1,0 +1,1 @@
+"""How a policy is optimised: one file per recipe."""
