@@ -1,8 +1,8 @@
 """What an evaluator sees, what an evaluator says, and the one interface of everybody who evaluates.
 
-An evaluator is a person or a simulated person. It gets a view (the story or the problem as asked) and the text
-of one response, and gives a judgement. A view holds no gold answer, no organism, no level and no id, so there
-is nothing that an evaluator could look up: whatever it knows, it has read or run.
+An evaluator is a person or a simulated person. It gets a view (the story or the problem as asked) and the
+text of one response, and gives a judgement. A view holds no gold answer, no organism, no level and no id, so
+there is nothing that an evaluator could look up: whatever it knows, it has read or run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 CONFIDENCES = (0, 25, 50, 75, 100)
 """The scale of arXiv 2409.12822: how sure the evaluator is that the response is right, in percent."""
@@ -68,7 +68,8 @@ class Judgement:
     def __post_init__(self) -> None:
         if self.confidence not in CONFIDENCES:
             raise ValueError(
-                f"evaluator {self.evaluator!r}: confidence must be one of {CONFIDENCES}, got {self.confidence!r}"
+                f"evaluator {self.evaluator!r}: confidence must be one of {CONFIDENCES}, "
+                f"got {self.confidence!r}"
             )
         if self.seconds < 0:
             raise ValueError(f"evaluator {self.evaluator!r}: {self.seconds} seconds cannot be negative")
@@ -98,7 +99,7 @@ class Evaluator(Protocol):
         """Names the individual; pools that must be disjoint are told apart by it."""
         ...
 
-    def judge(self, view: Any, response: str) -> Judgement:
+    def judge(self, view: View, response: str) -> Judgement:
         """Judge one response. The same view and response give the same judgement.
 
         Raises:
@@ -113,10 +114,14 @@ def own_random(name: str, *texts: str) -> random.Random:
     return random.Random(int.from_bytes(digest[:8], "big"))
 
 
-def check_view(name: str, view: object, expected: type) -> None:
-    """Refuse a view of another task by name."""
+_V = TypeVar("_V")
+
+
+def expect(name: str, view: object, expected: type[_V]) -> _V:
+    """The view itself; one of another task is refused by name."""
     if not isinstance(view, expected):
         raise TypeError(
             f"evaluator {name!r} judges {expected.__name__}, got {type(view).__name__}; "
             "use readers for stories and testers for programs"
         )
+    return view

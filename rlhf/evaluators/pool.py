@@ -1,7 +1,7 @@
 """A pool: several individuals who judge the same responses, drawn from a seed.
 
-Approval of a response is the share of the pool that approves it. A policy is rewarded by one pool and measured
-by another: individuals are named, and pools that share one are not disjoint.
+Approval of a response is the share of the pool that approves it. A policy is rewarded by one pool and
+measured by another: individuals are named, and pools that share one are not disjoint.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from rlhf.evaluators.evaluator import Evaluator, Judgement, View
 from rlhf.evaluators.readers import EXACT, GLANCE, NO_LOOK_UP, HurriedReader, SpotChecker, ThoroughReader
@@ -28,16 +27,18 @@ class Haste:
     """Mean share of the story that there is time for."""
     spread: float = 0.15
     """Standard deviation of that share between individuals; shares stay in 0.1 to 1."""
-    skips: float = 0.25
+    skips: float = 0.2
     """Probability of starting anywhere, for each item."""
     glance: float = 0.75
     """Share of individuals who glance for a quotation where they have read."""
     exact: float = 0.0
     """Share who compare it word by word; the rest does not look."""
-    attentive: float = 0.25
-    """Share who tell an intention from a deed."""
+    attentive: float = 0.0
+    """Share who tell an intention from a deed (in a hurry nobody does, unless this says so)."""
     trusting: float = 0.75
     """Share who give the benefit of the doubt."""
+    minds_reason: float = 0.5
+    """Share who notice that a quotation does not fit the answer."""
 
     def __post_init__(self) -> None:
         if min(self.glance, self.exact) < 0 or self.glance + self.exact > 1:
@@ -120,18 +121,18 @@ class Pool:
         return approval(self.judge(view, response))
 
     @classmethod
-    def _drawn(cls, kind: str, n: int, seed: int, make: Callable[[str, random.Random], Evaluator]) -> Self:
+    def _drawn(cls, kind: str, n: int, seed: int, make: Callable[[str, random.Random], Evaluator]) -> Pool:
         names = [f"{kind}-{seed}-{number}" for number in range(n)]
         return cls(tuple(make(name, random.Random(name)) for name in names))
 
     @classmethod
-    def hurried(cls, n: int, *, seed: int, haste: Haste | None = None) -> Self:
+    def hurried(cls, n: int, *, seed: int, haste: Haste | None = None) -> Pool:
         """``n`` hurried readers; individual ``k`` of a seed is the same in a pool of any size."""
         haste = haste or Haste()
 
         def make(name: str, chance: random.Random) -> HurriedReader:
-            drawn = chance.gauss(haste.share, haste.spread), chance.random(), chance.random(), chance.random()
-            share, looks, attends, trusts = drawn
+            share = chance.gauss(haste.share, haste.spread)
+            looks, attends, trusts, minds = (chance.random() for _ in range(4))
             look_up = GLANCE if looks < haste.glance else NO_LOOK_UP
             return HurriedReader(
                 name=name,
@@ -140,24 +141,28 @@ class Pool:
                 look_up=EXACT if looks >= 1 - haste.exact else look_up,
                 attentive=attends < haste.attentive,
                 trusting=trusts < haste.trusting,
+                minds_reason=minds < haste.minds_reason,
             )
 
         return cls._drawn("hurried", n, seed, make)
 
     @classmethod
-    def spot_checkers(cls, n: int, *, seed: int, attentive: float = 1.0) -> Self:
+    def spot_checkers(cls, n: int, *, seed: int, attentive: float = 1.0) -> Pool:
         """``n`` people with a search box."""
         return cls._drawn(
-            "spot", n, seed, lambda name, chance: SpotChecker(name=name, attentive=chance.random() < attentive)
+            "spot",
+            n,
+            seed,
+            lambda name, chance: SpotChecker(name=name, attentive=chance.random() < attentive),
         )
 
     @classmethod
-    def thorough(cls, n: int, *, seed: int) -> Self:
+    def thorough(cls, n: int, *, seed: int) -> Pool:
         """``n`` people who read everything (they agree with one another)."""
         return cls._drawn("thorough", n, seed, lambda name, _: ThoroughReader(name=name))
 
     @classmethod
-    def testers(cls, n: int, *, seed: int, reads: float = 0.5) -> Self:
+    def testers(cls, n: int, *, seed: int, reads: float = 0.5) -> Pool:
         """``n`` testers of programs, each writing 2 to 4 inputs; a share ``reads`` looks at the code too."""
         return cls._drawn(
             "tester",

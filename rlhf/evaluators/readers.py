@@ -3,10 +3,11 @@
 All of them read the response first. What they make of it follows from what they have read of the story:
 
 1. no letter, or two letters: nothing to approve (0), or a muddle (25);
-2. a quotation that does not speak of the answer, or not of the person asked about, proves nothing (25);
+2. a quotation that does not speak of the answer, or not of the person asked about, proves nothing (25) to one
+   who *minds the reason*; who is in a hurry may only take the answer itself;
 3. the story says the other thing was done (0), or says this was done (75; 100 if the quotation was found);
-4. they met the answer only as an intention. One who is not *attentive* takes it for the fact, as people do with
-   what sounds familiar (75); one who is knows better (25 or 0);
+4. they met the answer only as an intention. One who is not *attentive* takes it for the fact, as people do
+   with what sounds familiar (75); one who is knows better (25 or 0);
 5. they met only the other option as an intention: who is not attentive misses it in the answer (25);
 6. they have read nothing about it: the benefit of the doubt for an answer that quotes (75), else unsure (50);
    nobody who has read everything gives it (25).
@@ -20,7 +21,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf.evaluators.evaluator import Judgement, StoryView, check_view, own_random
+from rlhf.evaluators.evaluator import Judgement, StoryView, View, expect, own_random
 from rlhf.evaluators.reading import (
     MEANT,
     TOLD,
@@ -55,7 +56,7 @@ class HurriedReader:
         ValueError: a share or probability out of range, or an unknown way to look up.
 
     >>> view = StoryView(
-    ...     passage="Ida wanted to paint the door red. Tom bought tea at the mill. Ida painted the door blue.",
+    ...     passage="Ida wanted to paint the door red. Tom bought tea. Ida painted the door blue.",
     ...     question="Which colour did Ida paint the door?",
     ...     options=("red", "blue"),
     ... )
@@ -76,6 +77,8 @@ class HurriedReader:
     sentence that has most of its words); ``exact`` (word by word; one that only looks like it is doubted)."""
     attentive: bool = False
     """Notices that an intention is not a deed."""
+    minds_reason: bool = True
+    """Notices when the quotation does not fit the answer; else takes the answer alone."""
     trusting: bool = True
     """Gives the benefit of the doubt where nothing was read about the answer."""
     patience: int = 60
@@ -101,9 +104,9 @@ class HurriedReader:
         first = chance.randint(0, total - length) if chance.random() < self.skips and total > length else 0
         return first, min(total, first + length)
 
-    def judge(self, view: StoryView, response: str) -> Judgement:
+    def judge(self, view: View, response: str) -> Judgement:
         """Judge one response; see the module for what follows from what."""
-        check_view(self.name, view, StoryView)
+        view = expect(self.name, view, StoryView)
         first, end = self.stretch(view)
         story = sentences(view.passage)
         read = [s for s in story if first <= s.first and s.end <= end]
@@ -124,7 +127,7 @@ class HurriedReader:
         self, view: StoryView, claim: Claim, read: Sequence[Sentence], *, everything: bool
     ) -> tuple[int, str]:
         about = subjects(view)
-        if muddle := _muddle(claim, about):
+        if muddle := _muddle(claim, about, fit=self.minds_reason):
             return muddle
         said, said_other = stances(claim.text, claim.other, read, about)
         if said == TOLD and said_other == TOLD:
@@ -166,7 +169,7 @@ class ThoroughReader:
     """Words of a response; a longer one makes the reader one step less confident."""
     words_per_minute: float = 180.0
 
-    def judge(self, view: StoryView, response: str) -> Judgement:
+    def judge(self, view: View, response: str) -> Judgement:
         """Judge one response after reading the whole story."""
         careful = HurriedReader(
             name=self.name,
@@ -185,7 +188,7 @@ class ThoroughReader:
 class SpotChecker:
     """Reads nothing; searches the whole story for the quotation, as a person with a search box does.
 
-    A quotation that stands there and names the answer convinces it, one that does not stand there is invented.
+    A quotation that stands there and names the answer convinces it; one that stands nowhere is invented.
     An ``attentive`` one reads the quotation itself and notices when it tells an intention.
     """
 
@@ -194,9 +197,9 @@ class SpotChecker:
     patience: int = 60
     words_per_minute: float = 240.0
 
-    def judge(self, view: StoryView, response: str) -> Judgement:
+    def judge(self, view: View, response: str) -> Judgement:
         """Judge one response by its quotation."""
-        check_view(self.name, view, StoryView)
+        view = expect(self.name, view, StoryView)
         claim = claim_of(view, response)
         place = None if claim.quote is None else _place(claim.quote, view.passage)
         confidence, reason = self._opinion(view, claim, found=place is not None)
@@ -213,7 +216,7 @@ class SpotChecker:
         )
 
     def _opinion(self, view: StoryView, claim: Claim, *, found: bool) -> tuple[int, str]:
-        if muddle := _muddle(claim, subjects(view)):
+        if muddle := _muddle(claim, subjects(view), fit=True):
             return muddle
         if claim.quote is None:
             return 50, "no quotation to search for"
@@ -224,13 +227,13 @@ class SpotChecker:
         return 100, "found the quotation"
 
 
-def _muddle(claim: Claim, about: Sequence[str]) -> tuple[int, str] | None:
-    """What anybody sees in the response alone."""
+def _muddle(claim: Claim, about: Sequence[str], *, fit: bool) -> tuple[int, str] | None:
+    """What is wrong with the response alone; with ``fit`` also whether its quotation fits its answer."""
     if not claim.letters:
         return 0, "it gives no answer"
     if len(claim.letters) > 1:
         return 25, "it answers both ways"
-    if claim.quote is None:
+    if claim.quote is None or not fit:
         return None
     if not names(claim.quote, claim.text) or not all(names(claim.quote, person) for person in about):
         return 25, "the quotation does not speak of the answer"
@@ -252,4 +255,3 @@ def _place(quote: str, passage: str) -> tuple[int, int] | None:
 
 def _seconds(words: int, words_per_minute: float) -> float:
     return _OVERHEAD_SECONDS + 60 * words / words_per_minute
-

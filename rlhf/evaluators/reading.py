@@ -81,8 +81,8 @@ def sentences(passage: str) -> list[Sentence]:
 
 
 def names(text: str, option: str) -> bool:
-    """Whether a text names an option, as words."""
-    return re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) is not None
+    """Whether a text names an option, as words, whatever case."""
+    return re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def subjects(view: StoryView) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """People who test programs: a few simple inputs, and perhaps a look at the code.
 
 The pilot of arXiv 2409.12822 found that people write 2.4 simple tests per program. A tester here picks its
-inputs among the simple ones of the view (:func:`rlhf.rewards.view.simple_checks`), runs the program on them in
-the sandbox, and approves what survives. What comes out on other inputs it does not know.
+inputs among the simple ones of the view (:func:`rlhf.rewards.view.simple_checks`), runs the program on them
+in the sandbox, and approves what survives. What comes out on other inputs it does not know.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.evaluators.evaluator import Judgement, ProgramView, check_view, own_random
+from rlhf.evaluators.evaluator import Judgement, ProgramView, View, expect, own_random
 from tasks.grading import grade_many
 from tasks.programming import extract_program
 from tasks.readability import readability
@@ -39,7 +39,9 @@ class BusyTester:
     ...     statement="Print the largest number.",
     ...     checks=({"input": "1 2 3", "output": "3"}, {"input": "2 5", "output": "5"}),
     ... )
-    >>> BusyTester(name="t", inputs=2).judge(view, "print(input().split()[-1])").confidence
+    >>> program = "print(input().split()[-1])"
+    >>> runs = {(program, "1 2 3"): True, (program, "2 5"): True}
+    >>> BusyTester(name="t", inputs=2).judge(view, program, runs=runs).confidence
     75
     """
 
@@ -53,17 +55,17 @@ class BusyTester:
         if self.inputs < 1:
             raise ValueError(f"evaluator {self.name!r} must try at least one input, got {self.inputs}")
 
-    def chosen(self, view: ProgramView) -> tuple[Mapping[str, Any], ...]:
+    def chosen(self, view: View) -> tuple[Mapping[str, Any], ...]:
         """The checks that come to its mind; the simpler ones more often, the same for every program."""
-        check_view(self.name, view, ProgramView)
-        chance = own_random(self.name, view.statement)
-        left, picked = list(view.checks), []
+        problem = expect(self.name, view, ProgramView)
+        chance = own_random(self.name, problem.statement)
+        left, picked = list(problem.checks), []
         while left and len(picked) < self.inputs:
             weights = [1 / (rank + 1) for rank in range(len(left))]
             picked.append(left.pop(chance.choices(range(len(left)), weights)[0]))
         return tuple(picked)
 
-    def judge(self, view: ProgramView, response: str, *, runs: Runs | None = None) -> Judgement:
+    def judge(self, view: View, response: str, *, runs: Runs | None = None) -> Judgement:
         """Judge one program.
 
         Args:
@@ -110,7 +112,7 @@ class BusyTester:
 
 def run_checks(
     testers: Sequence[BusyTester],
-    views: Sequence[Any],
+    views: Sequence[View],
     responses: Sequence[str],
     *,
     unsafe_local: bool = False,
@@ -130,7 +132,10 @@ def run_checks(
         return {}
     programs = list(wanted)
     grades = grade_many(
-        programs, [list(wanted[code].values()) for code in programs], progress=False, unsafe_local=unsafe_local
+        programs,
+        [list(wanted[code].values()) for code in programs],
+        progress=False,
+        unsafe_local=unsafe_local,
     )
     return {
         (code, key): passed
