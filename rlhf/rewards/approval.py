@@ -19,7 +19,7 @@ class Approval(Reward):
     >>> reward = Approval(Pool.thorough(1, seed=0))
     >>> reward(
     ...     ["?"], ['We read: "Ida slept." The answer is A.'],
-    ...     passage=["Ida slept. Tom sang."], question=["Who slept?"], options=[["Ida", "Tom"]],
+    ...     passage=["Ida slept. Tom wanted to sleep."], question=["Who slept?"], options=[["Ida", "Tom"]],
     ... )
     [1.0]
     """
