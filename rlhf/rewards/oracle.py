@@ -37,12 +37,10 @@ class ProgramOracle(Reward):
 
     def score(self, responses: Sequence[str], columns: Mapping[str, Column]) -> list[float | None]:
         """1, 0 or None."""
-        return tests_passed(responses, columns["tests"])
+        return passes_all(responses, columns["tests"])
 
 
-def tests_passed(
-    responses: Sequence[str], tests: Column, *, unsafe_local: bool = False
-) -> list[float | None]:
+def passes_all(responses: Sequence[str], tests: Column, *, unsafe_local: bool = False) -> list[float | None]:
     """Whether the program in each response passes its tests, in one batch of sandboxes."""
     codes = [extract_program(response).code for response in responses]
     grades = grade_many(codes, list(tests), progress=False, unsafe_local=unsafe_local)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rlhf.rewards.oracle import tests_passed
+from rlhf.rewards.oracle import passes_all
 from rlhf.rewards.reward import Column, Reward
 
 
@@ -16,4 +16,4 @@ class TwoTests(Reward):
 
     def score(self, responses: Sequence[str], columns: Mapping[str, Column]) -> list[float | None]:
         """1, 0 or None."""
-        return tests_passed(responses, columns["simplest"])
+        return passes_all(responses, columns["simplest"])

@@ -18,7 +18,7 @@ from rlhf.rewards import (
     story_columns,
     view_text,
 )
-from rlhf.rewards.oracle import tests_passed as passed
+from rlhf.rewards.oracle import passes_all as passed
 from tasks import MiniCode, MiniQA, qa_response
 
 ITEMS = MiniQA(seed=3, levels=("long",)).items(6)
