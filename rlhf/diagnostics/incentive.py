@@ -98,7 +98,7 @@ def incentive(
         correct=estimate(correct.mean(1)),
         any_wrong=estimate((~correct).any(1)),
         best_is_wrong=estimate((best & ~correct).sum(1) / best.sum(1)),
-        any_difference=estimate(np.ptp(approval, axis=1) > 0),
+        any_difference=estimate(np.asarray(approval.max(1) > approval.min(1))),
         wrong_pays=estimate(wrong > right),
         right_pays=estimate(right > wrong),
         approval=estimate(approval.mean(1)),
