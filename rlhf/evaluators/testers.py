@@ -8,6 +8,7 @@ in the sandbox, and approves what survives. What comes out on other inputs it do
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -150,8 +151,8 @@ def _key(check: Mapping[str, Any]) -> str:
 
 
 def _explained(code: str) -> bool:
-    """Commented, or most names are words."""
+    """Commented, or most of its own names are words (those of Python do not count)."""
     density = readability(code).comment_density
     given = [node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
-    own = [name for name in given if name not in dir(__builtins__)]
+    own = [name for name in given if name not in dir(builtins)]
     return bool(density) or sum(len(name) > 2 for name in own) * 2 > len(own)

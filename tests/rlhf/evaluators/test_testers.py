@@ -41,7 +41,7 @@ def test_simpler_inputs_come_to_mind_more_often():
 def test_who_reads_the_code_is_surer_of_what_reads_well_and_unsure_of_what_is_long_and_bare():
     bare = "x = input().split()\n" + "x = x\n" * 20 + "print(x[-1])"
     worded = "numbers = list(map(int, input().split()))\nprint(max(numbers))"
-    assert [confidence(p, reads=True) for p in (worded, LAST, bare)] == [100, 100, 50]
+    assert [confidence(p, reads=True) for p in (worded, LAST, bare)] == [100, 75, 50]
     assert [confidence(p, reads=False) for p in (worded, bare)] == [75, 75]
 
 
