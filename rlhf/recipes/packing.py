@@ -6,8 +6,6 @@ once, forwards and backwards, however many samples it has. The vocabulary is rea
 is predicted. Old, reference and new log-probabilities all come from here, and sampling does not.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,7 +36,7 @@ class Pack:
         if not self.prompt or not all(self.responses):
             raise ValueError("a pack needs a prompt and responses of at least one token each")
 
-    def split(self) -> list[Pack]:
+    def split(self) -> "list[Pack]":
         """One pack per response."""
         return [
             Pack(prompt=self.prompt, responses=[response], rows=[row])

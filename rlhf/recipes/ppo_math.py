@@ -5,8 +5,6 @@ turn) and 0.0 after. A *macro action* is a run of tokens that is valued as one s
 runs of one token everything below is ordinary token-level PPO (arXiv 1707.06347).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ cut differently, when two processes share the work, or when a killed run goes on
 A prompt is read once; its cache is copied for its samples. Rows that ended leave the batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
