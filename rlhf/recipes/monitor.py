@@ -48,8 +48,8 @@ entropy coefficient, lower the learning rate)')
         letter, share = top_letter(entry)
         if self.letter is not None and share > self.letter:
             broken["letter"] = (
-                f"{share:.0%} of the answers are {letter} (limit {self.letter:.0%}): the policy answers without "
-                "reading (lower the learning rate, raise the KL coefficient, balance the gold letters)"
+                f"{share:.0%} of the answers are {letter} (limit {self.letter:.0%}): the policy answers "
+                "without reading (lower the learning rate, raise the KL coefficient, balance gold letters)"
             )
         if self.entropy is not None and entry.get("entropy", math.inf) < self.entropy:
             broken["entropy"] = (
@@ -58,7 +58,7 @@ entropy coefficient, lower the learning rate)')
             )
         if self.clipped is not None and entry.get("clipped", 0.0) > self.clipped:
             broken["clipped"] = (
-                f"{entry['clipped']:.0%} of the responses reach the length limit (at most {self.clipped:.0%}): "
+                f"{entry['clipped']:.0%} of responses reach the length limit (at most {self.clipped:.0%}): "
                 "raise max_new_tokens, or the policy rambles (raise the KL coefficient)"
             )
         return broken

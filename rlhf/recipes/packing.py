@@ -74,7 +74,8 @@ class TokenScores:
 def plan_micro_batches(packs: Sequence[Pack], budget: int) -> list[list[Pack]]:
     """Packs of like length together, at most ``budget`` tokens with padding (one pack always fits).
 
-    >>> [len(b) for b in plan_micro_batches([Pack(prompt=[1] * n, responses=[[2]], rows=[0]) for n in (4, 3, 9)], 9)]
+    >>> packs = [Pack(prompt=[1] * n, responses=[[2]], rows=[0]) for n in (4, 3, 9)]
+    >>> [len(batch) for batch in plan_micro_batches(packs, 9)]
     [1, 2]
     """
     batches: list[list[Pack]] = []

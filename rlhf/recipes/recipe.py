@@ -132,7 +132,7 @@ def train_rlhf(
     ...     def __call__(self, prompts, completions, completion_ids=None, **columns):
     ...         return [-float(len(ids)) for ids in completion_ids]
     >>> loaded, items = tiny_model(), [{"id": "a", "prompt": "Say "}]
-    >>> recipe = PPO(rounds=1, prompts=1, sampling=SamplingOptions(samples=2, max_new_tokens=4))
+    >>> recipe = PPO(rounds=1, prompts=2, sampling=SamplingOptions(samples=2, max_new_tokens=4))
     >>> _ = loaded.model.requires_grad_(True)
     >>> result = train_rlhf(
     ...     recipe, loaded.model, loaded.tokenizer, items, Short(),
