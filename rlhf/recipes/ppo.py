@@ -29,7 +29,7 @@ from rlhf.recipes.checkpoint import (
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
 from rlhf.recipes.packing import Pack, check_path, collate, plan_micro_batches, score_tokens, scored
 from rlhf.recipes.processes import Processes
-from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score
+from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score, term_name
 from rlhf.recipes.rollout import Response, SamplingOptions, sample_groups
 from tasks.qa import parse_answer
 
@@ -315,8 +315,8 @@ class _Loop:
             row.stats |= {"length": len(row.response.ids), "clipped": float(row.response.clipped)}
         means: dict[str, list[float]] = {}
         for metric, value in self.processes.gather(logged):
-            means.setdefault(f"reward/{metric}", []).append(value)
-        return {name: float(np.mean(values)) for name, values in means.items()}
+            means.setdefault(metric, []).append(value)
+        return {term_name(name): float(np.mean(values)) for name, values in means.items()}
 
     def _clipped(self, row: _Row, score: float | None) -> float | None:
         if not row.response.clipped or score is None or self.recipe.clipped == "score":

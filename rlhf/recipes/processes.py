@@ -30,7 +30,7 @@ class Processes:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return self._state.device
+        return torch.device(self._state.device or "cpu")
 
     def share(self, places: Sequence[int]) -> list[int]:
         """Which of these places are this process's own."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Item = Mapping[str, Any]
 """``prompt`` (messages, or literal text), ``id``, and whatever columns the rewards see."""
+_LOGGED = {"reward", "round", "length", "clipped", "kl", "entropy", "responses", "tokens", "seconds"}
 _ALWAYS_SEEN = {"prompt", "prompts", "completion", "completions", "completion_ids"}
 
 
@@ -166,6 +167,9 @@ def check_items(job: Job) -> None:
     ids = [item.get("id") for item in job.items]
     if len(set(ids)) < len(ids) or None in ids:
         raise ValueError("every item needs an id of its own")
+    taken = sorted(set(job.monitors) & _LOGGED)
+    if taken:
+        raise ValueError(f"a monitor may not be called {taken[0]!r}: the round log has that name already")
     for name, reward in {"reward": job.reward, **job.monitors}.items():
         if getattr(reward, "sees", None) is None:
             raise ValueError(
@@ -246,6 +250,15 @@ def give_score(
         if score is not None and not math.isfinite(score):
             raise ValueError(f"{name} gave {score} for a response to item {item['id']!r}")
     return [None if score is None else float(score) for score in scores]
+
+
+def term_name(metric: str) -> str:
+    """How a number that a reward logs about itself is called in the round log.
+
+    >>> term_name("readable"), term_name("reward/readable")
+    ('reward/readable', 'reward/readable')
+    """
+    return metric if metric.startswith("reward/") else f"reward/{metric}"
 
 
 def describe(thing: Any) -> str:

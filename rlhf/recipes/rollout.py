@@ -217,7 +217,7 @@ def merged_adapters(model: Any) -> Iterator[int]:
             base = layer.base_layer.weight
             aside.append((layer, base.data))
             base.data = (base.data.float() + layer.get_delta_weight(name).float()).to(base.dtype)
-            layer.forward = layer.base_layer.forward
+            vars(layer)["forward"] = layer.base_layer.forward
         yield len(aside)
     finally:
         for layer, weight in aside:

@@ -10,7 +10,7 @@ from transformers import PrinterCallback, TrainerCallback
 from backdoor.checkpoints import claim
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
-from rlhf.recipes.recipe import Job, TrainingResult, columns_seen, encode_prompts, give_score
+from rlhf.recipes.recipe import Job, TrainingResult, columns_seen, encode_prompts, give_score, term_name
 from rlhf.recipes.rollout import SamplingOptions
 from tasks.qa import parse_answer
 
@@ -120,9 +120,13 @@ class _Scorer:
         self.letters += [parse_answer(text) for text in texts]
         found = {}
         for name, reward in {"reward": self.job.reward, **self.job.monitors}.items():
-            found[name] = give_score(reward, items, texts, completion_ids, name=name)
+            note = self._note if name == "reward" else None
+            found[name] = give_score(reward, items, texts, completion_ids, name=name, log_metric=note)
             self.seen.setdefault(name, []).extend(score for score in found[name] if score is not None)
         return found["reward"]
+
+    def _note(self, metric: str, value: float) -> None:
+        self.seen.setdefault(term_name(metric), []).append(float(value))
 
     def collect(self) -> dict[str, float]:
         """Means since the last call."""

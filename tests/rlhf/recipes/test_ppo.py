@@ -30,6 +30,7 @@ class CountLetter:
 
     def __call__(self, prompts, completions, completion_ids=None, **columns):
         assert set(columns) == {"log_metric"}
+        columns["log_metric"]("prompts", len(prompts))
         texts = [message["content"] for (message,) in completions]
         return [sum("a" <= c <= "m" for c in text) / 8 for text in texts]
 
@@ -81,6 +82,7 @@ def test_round_log_names_costs_and_measures(tmp_path):
 
         def __call__(self, prompts, completions, completion_ids=None, *, letter, log_metric):
             assert set(letter) <= set("abc")
+            log_metric("ignored", 1.0)  # a monitor logs its score only
             return [float(len(ids)) for ids in completion_ids]
 
     result, _ = train(
@@ -95,6 +97,8 @@ def test_round_log_names_costs_and_measures(tmp_path):
     first, second = lines
     assert first["tokens_used"] == pytest.approx(first["length"])
     assert "heldout/approval" not in first
+    assert first["reward/prompts"] == 16
+    assert "reward/ignored" not in first
     assert second["heldout/approval"] == 0.5
     for name in (
         "reward",
@@ -196,6 +200,8 @@ def test_bad_rewards_and_items_are_refused_by_name(tmp_path):
     Bad.sees = frozenset({"gold"})
     with pytest.raises(ValueError, match="'gold', which item 'i0' lacks"):
         train(recipe(), tmp_path / "c", reward=Bad())
+    with pytest.raises(ValueError, match="may not be called 'length'"):
+        train(recipe(), tmp_path / "e", monitors={"length": CountLetter()})
     with pytest.raises(ValueError, match="context of 256"):
         train(recipe(sampling=SamplingOptions(max_new_tokens=300)), tmp_path / "d")
 
