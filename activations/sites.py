@@ -86,7 +86,7 @@ def find_trunk(model: Any) -> Trunk:
     >>> find_trunk(LlamaForCausalLM(config)).n_layers
     2
     """
-    if hasattr(model, "peft_config"):
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
         model = model.get_base_model()
     return as_trunk(model.get_decoder() if hasattr(model, "get_decoder") else model.base_model)
 
