@@ -1,14 +1,16 @@
 """What the model computed: load models, cache their activations, read them back."""
 
+from activations.adapters import AdapterMismatchError
 from activations.compute import NonFiniteError
 from activations.diagnosis import diagnose
 from activations.extract import extract
 from activations.integrity import ParityError
 from activations.likelihood import ResponseLikelihood, response_likelihood
-from activations.models import AdapterMismatchError, LoadedModel, load_model
+from activations.models import LoadedModel, load_model
+from activations.selection import TokenSelection
 from activations.sites import SiteError
 from activations.store import ActivationStore, StoreCorruptError
-from activations.tokens import EncodedRow, RowError, TokenSelection
+from activations.tokens import EncodedRow, RowError
 from activations.weights import WeightsError
 from activations.writer import StoreWriteError
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from activations.adapters import AdapterMismatchError
 from activations.housekeeping import describe, find_leftovers, find_stores, remove
-from activations.models import AdapterMismatchError
 from activations.store import ActivationStore, StoreCorruptError
 from activations.weights import WeightsError
 

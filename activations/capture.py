@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from activations.batching import Batch, Kept
+from activations.selection import Pool
 from activations.sites import Point, Trunk
-from activations.tokens import Pool
 
 
 class _PassDone(Exception):  # noqa: N818 - a signal, not an error

@@ -34,7 +34,7 @@ def extract(
     model: LoadedModel,
     rows: Iterable[Any],
     sites: str | Sequence[str] = "resid_post",
-    layers: str | int | Sequence[int] = "all",
+    layers: Any = "all",
     tokens: Any = "response_mean",
     store: str | Path | None = None,
     backend: str = "hf",
@@ -53,7 +53,7 @@ def extract(
         rows: transcripts, dicts or a `datasets.Dataset` with `id`, `prompt` (text, or a list of chat
             messages) and `response`.
         sites: one or several of `embed`, `resid_pre`, `resid_mid`, `resid_post`, `attn_out`, `mlp_out`.
-        layers: `"all"`, a number, or several; negative numbers count from the end.
+        layers: `"all"`, a number, or several (a list, an array); negative numbers count from the end.
         tokens: `"prompt_last"`, `"response_last"`, `"response_mean"`, `"response_max"`, `"response_all"`, a
             `TokenSelection`, or a function from `EncodedRow` to positions (averaged).
         store: folder under which the result is kept by its key; None keeps it in memory.

@@ -115,6 +115,11 @@ def fingerprint_adapted(base: str, adapter: str, *, merged: bool) -> str:
     return hash_json({"base": base, "adapter": adapter, "merged": merged})
 
 
+def fingerprint_switched(content: str, state: list[Any]) -> str:
+    """Fingerprint of tensors with adapters at work in them; without any, that of the tensors."""
+    return hash_json({"content": content, "adapters": state}) if state else content
+
+
 def fingerprint_module(module: "torch.nn.Module") -> str:
     """Fingerprint of a model in memory: name, type, shape and bytes of every tensor, and its config."""
     import torch

@@ -12,8 +12,9 @@ from activations.anatomy import Anatomy, examine
 from activations.key import ExtractionSpec, hash_arrays, hash_rows
 from activations.models import LoadedModel
 from activations.prefixes import PrefixGroup, plan_prefixes, profitable, worthwhile
+from activations.selection import Pool, resolve_selection
 from activations.sites import resolve_layers, resolve_sites, site_layers
-from activations.tokens import EncodedRow, Pool, encode_rows, resolve_selection
+from activations.tokens import EncodedRow, encode_rows
 from activations.writer import shard_rows
 
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 16384}  # padded tokens per batch when the caller names none
@@ -116,7 +117,7 @@ def plan_job(
     if not lens:
         anatomy.check_sites(names, numbers)
     selection = resolve_selection(tokens)
-    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len)
+    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len, bare=not selection.needs_response)
     selected = selection.select(encoded)
     exact = "float32" if selection.pool == "mean" else model.dtype
     budget = token_budget or TOKEN_BUDGET.get(model.device.split(":")[0], TOKEN_BUDGET["cpu"])

@@ -1,7 +1,9 @@
-"""How likely a model finds its responses: two numbers per row that a probe has to beat.
+"""How likely a model finds its responses: per token for everyone, and as two numbers per row.
 
-If a detector of misleading answers only sees that they are surprising or uncertain, the mean log-probability
-or the entropy of the response does as well; both serve as control baselines.
+`token_scores` is the one place where logits become log-probabilities and entropies, and `head_logits` where
+hidden states become logits: training, sampling and reading again all call them. The two numbers per row are
+control baselines that a probe has to beat: if a detector of misleading answers only sees that they are
+surprising or uncertain, the mean log-probability or the entropy of the response does as well.
 """
 
 from collections.abc import Iterable
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from activations.anatomy import examine
@@ -18,7 +20,8 @@ from activations.batching import collate, plan_batches
 from activations.integrity import ParityError
 from activations.job import TOKEN_BUDGET
 from activations.models import LoadedModel
-from activations.tokens import SELECTIONS, encode_rows
+from activations.selection import SELECTIONS
+from activations.tokens import encode_rows
 
 CHUNK = 256  # response tokens whose logits are held at once: the vocabulary is wide
 
@@ -58,9 +61,9 @@ def response_likelihood(
     selected = [kept - 1 for kept in SELECTIONS["response_mean"].select(encoded)]  # predicted from one before
     SELECTIONS["prompt_last"].select(encoded)  # the first response token needs a token before it
     causal = model.model.get_base_model() if model.adapter and not model.merge else model.model
-    trunk, head = causal.base_model, causal.get_output_embeddings()
+    trunk = causal.base_model
     device = next(trunk.parameters()).device
-    _check_head(causal, trunk, head, encoded[0].ids, device)
+    check_head(causal, encoded[0].ids)
     budget = token_budget or TOKEN_BUDGET.get(device.type, TOKEN_BUDGET["cpu"])
     found = np.zeros((2, len(encoded)))
     for places in plan_batches([len(row) for row in encoded], budget):
@@ -70,10 +73,8 @@ def response_likelihood(
         kept, targets = batch.kept.flat, batch.ids.flatten()[batch.kept.flat + 1]
         scores = torch.cat(
             [
-                _score(
-                    head(hidden[kept[start : start + CHUNK]]), targets[start : start + CHUNK], causal.config
-                )
-                for start in range(0, len(kept), CHUNK)
+                torch.stack(token_scores(head_logits(causal, hidden[at]), ids))
+                for at, ids in zip(kept.split(CHUNK), targets.split(CHUNK), strict=True)
             ],
             dim=1,
         )
@@ -82,26 +83,57 @@ def response_likelihood(
     return ResponseLikelihood(row_ids=[row.id for row in encoded], log_prob=found[0], entropy=found[1])
 
 
-def _check_head(causal: Any, trunk: Any, head: Any, ids: Any, device: torch.device) -> None:
-    """Some models scale or shift their logits outside the head: refuse those this file does not follow."""
-    row = torch.from_numpy(ids).long()[None].to(device)
+def token_scores(
+    logits: Float[Tensor, "*token vocabulary"], ids: Int[Tensor, "*token"]
+) -> tuple[Float[Tensor, "*token"], Float[Tensor, "*token"]]:
+    """Log-probability of each token and entropy of its prediction (nats), in float32; gradients flow.
+
+    Args:
+        logits: the model's own (see `head_logits`); minus infinity rules a token out.
+        ids: the token that was written where `logits` predict it: position `t` of `ids` is read from
+            `logits` at position `t`, so shift them before.
+
+    >>> log_prob, entropy = token_scores(torch.zeros(1, 4), torch.tensor([2]))
+    >>> round(log_prob.exp().item(), 4), round(entropy.exp().item(), 4)
+    (0.25, 4.0)
+    """
+    log_probs = logits.float().log_softmax(-1)
+    chosen = log_probs.gather(-1, ids[..., None])[..., 0]
+    finite = log_probs.clamp_min(torch.finfo(log_probs.dtype).min)  # 0 times minus infinity is not a number
+    return chosen, -(log_probs.exp() * finite).sum(-1)
+
+
+def head_logits(causal: Any, hidden: Float[Tensor, "*token d_model"]) -> Float[Tensor, "*token vocabulary"]:
+    """The logits a transformers causal LM makes of its trunk's last hidden states, in float32.
+
+    Projecting only the tokens that are wanted saves the vocabulary's width everywhere else. What models do
+    to their logits after the head is followed (soft caps of Gemma 2, scales of Cohere and Granite);
+    `check_head` says whether that was all.
+    """
+    logits, config = causal.get_output_embeddings()(hidden).float(), causal.config.get_text_config()
+    if scale := getattr(config, "logit_scale", None):
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):
+        logits = logits / scale
+    if cap := getattr(config, "final_logit_softcapping", None):
+        logits = cap * torch.tanh(logits / cap)
+    return logits
+
+
+@torch.no_grad()
+def check_head(causal: Any, ids: Int[np.ndarray, "position"]) -> None:
+    """Make sure that `head_logits` gives this model's own logits.
+
+    Raises:
+        ParityError: the model does something to its logits that this file does not follow.
+    """
+    trunk = causal.base_model
+    row = torch.as_tensor(np.asarray(ids)).long()[None].to(next(trunk.parameters()).device)
     expected = causal(row, use_cache=False).logits[0, -1:].float().log_softmax(-1)
     hidden = trunk(input_ids=row, use_cache=False).last_hidden_state[0, -1:]
-    got = _logits(head(hidden), causal.config).log_softmax(-1)
+    got = head_logits(causal, hidden).log_softmax(-1)
     if not torch.allclose(got, expected, rtol=0.02, atol=0.05):
         raise ParityError(
             f"{type(causal).__name__} changes its logits after the head, so likelihoods would be wrong: "
             "report the architecture."
         )
-
-
-def _logits(raw: Tensor, config: Any) -> Float[Tensor, "token vocabulary"]:
-    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2 applies it outside its head
-    return cap * torch.tanh(raw.float() / cap) if cap else raw.float()
-
-
-def _score(logits: Tensor, targets: Tensor, config: Any) -> Float[Tensor, "2 token"]:
-    """Log-probability of the target and entropy, per token."""
-    log_probs = _logits(logits, config).log_softmax(-1)
-    chosen = log_probs.gather(-1, targets[:, None])[:, 0]
-    return torch.stack([chosen, -(log_probs.exp() * log_probs).sum(-1)])

@@ -13,14 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from activations.fingerprint import (
-    ADAPTER_FILES,
-    fingerprint_adapted,
-    fingerprint_module,
-    hash_files,
-    hash_json,
-)
-from activations.weights import Weights, find_weights
+from activations.adapters import Adapter, AdapterMismatchError, AdapterSwitch, adapter_state, is_peft
+from activations.fingerprint import fingerprint_adapted, fingerprint_module, fingerprint_switched
+from activations.weights import Weights, check_readable, find_weights, read_checkpoint, read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,48 +26,6 @@ DTYPES = ("float32", "bfloat16", "float16")
 QUANTISATIONS = ("8bit", "4bit")
 
 
-class AdapterMismatchError(ValueError):
-    """An adapter was trained on other base weights than the ones it is put on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """A PEFT adapter folder, its content hash, and the base it says it belongs to."""
-
-    path: Path
-    sha256: str
-    base_fingerprint: str | None
-    """From the folder's `organism.yaml`; None when the folder carries no such record."""
-
-    @classmethod
-    def open(cls, path: str | Path) -> "Adapter":
-        """Read and hash an adapter folder, or an adapter repository on the hub."""
-        folder = Path(path).expanduser()
-        if not folder.is_dir():
-            if folder.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") != 1:
-                raise FileNotFoundError(f"No adapter folder at {folder.absolute()}: check the path.")
-            from huggingface_hub import snapshot_download
-
-            folder = Path(snapshot_download(str(path), allow_patterns=[*ADAPTER_FILES, "organism.yaml"]))
-        missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
-        if missing:
-            raise FileNotFoundError(f"{folder} is no PEFT adapter folder: it lacks {', '.join(missing)}.")
-        return cls(
-            path=folder,
-            sha256=hash_json(hash_files(folder, ADAPTER_FILES)),
-            base_fingerprint=_recorded_base(folder / "organism.yaml"),
-        )
-
-
-def _recorded_base(record: Path) -> str | None:
-    import yaml
-
-    if not record.is_file():
-        log.warning("%s has no organism.yaml: that it fits its base cannot be checked.", record.parent)
-        return None
-    return (yaml.safe_load(record.read_text()) or {}).get("base_fingerprint")
-
-
 @dataclass(kw_only=True, eq=False)
 class Base:
     """Base weights in memory, shared by every `LoadedModel` that switches adapters on them."""
@@ -81,55 +34,44 @@ class Base:
     dtype: str
     device: str
     quantisation: str | None = None
-    module: Any = None
-    """The transformers model, or the PeftModel around it once an adapter was added; None until needed."""
+    switch: AdapterSwitch | None = None
+    """The weights with the adapters on them; None until needed."""
+    given_tokenizer: Any = None
+    """The tokenizer of a model that was handed in."""
 
-    def load(self) -> Any:
-        """The module, read from disk on first use."""
-        if self.module is None:
-            self.module = _read_weights(self)
-        return self.module
+    @property
+    def module(self) -> Any:
+        """The transformers model, or the PeftModel around it once an adapter was added; None until needed."""
+        return self.switch and self.switch.module
 
     def activate(self, adapter: Adapter | None) -> Any:
-        """Switch to exactly this adapter (None: the bare base) and return the module."""
-        module = self.load()
-        if adapter is None:
-            if hasattr(module, "peft_config"):
-                module.base_model.disable_adapter_layers()
-            return module
-        name = adapter.sha256[:16]  # peft names become parts of module paths: no dots or slashes
-        if not hasattr(module, "peft_config"):
-            self.module = module = _add_peft(module, adapter, name)
-        elif name not in module.peft_config:
-            module.load_adapter(
-                str(adapter.path), adapter_name=name, torch_device=self.device, autocast_adapter_dtype=False
-            )
-        module.base_model.enable_adapter_layers()
-        module.set_adapter(name)
-        return module.eval()
+        """Read the weights on first use, switch to exactly this adapter (None: the bare base)."""
+        if self.switch is None:
+            self.switch = AdapterSwitch(module=_read_weights(self), device=self.device)
+        return self.switch.activate(adapter)
 
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The base's tokenizer."""
+        from transformers import AutoTokenizer
 
-def _add_peft(module: Any, adapter: Adapter, name: str) -> Any:
-    from peft import PeftModel
-
-    # adapters compute in the base's own number type: no float32 islands in a bfloat16 model
-    return PeftModel.from_pretrained(
-        module, str(adapter.path), adapter_name=name, autocast_adapter_dtype=False
-    )
+        if self.given_tokenizer is not None:
+            return self.given_tokenizer
+        assert self.weights is not None  # wrap() gives a tokenizer
+        return AutoTokenizer.from_pretrained(self.weights.prepare(), trust_remote_code=False)
 
 
 def _read_weights(base: Base) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
 
     if base.weights is None:
         raise ValueError("This model was made in memory and has no weights on disk to read.")
     options: dict[str, Any] = {"dtype": getattr(torch, base.dtype), "use_safetensors": True}
     if base.quantisation:
         options |= {"quantization_config": _bitsandbytes(base.quantisation), "device_map": base.device}
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        base.weights.prepare(), trust_remote_code=False, local_files_only=True, **options
-    )
+    folder = base.weights.prepare()
+    read_config(folder)  # refuses what cannot be read, before half a gigabyte is
+    model: Any = read_checkpoint(folder, base.weights.ref, local_files_only=True, **options)
     return (model if base.quantisation else model.to(base.device)).eval()
 
 
@@ -168,7 +110,7 @@ class LoadedModel:
     base: Base = field(repr=False)
     base_fingerprint: str
     """Fingerprint of the weights without the adapter: what an organism records as its base."""
-    fingerprint: str
+    content: str
     """Fingerprint of everything that was loaded: base, adapter, merged or not."""
 
     @classmethod
@@ -177,8 +119,15 @@ class LoadedModel:
     ) -> "LoadedModel":
         """Use a transformers causal LM that is already in memory; its fingerprint hashes its tensors.
 
-        Hashing reads every weight once. Wrap again after training: the fingerprint is not updated.
+        Hashing reads every weight once. Wrap again after training: the fingerprint is not updated. Adapters
+        that a PeftModel switches, scales or turns off do change it.
+
+        Raises:
+            WeightsError: an encoder-decoder, which this library does not read.
+            AdapterMismatchError: a model with virtual tokens (prompt or prefix tuning).
         """
+        check_readable(model.config, ref)
+        adapter_state(model)
         fingerprint = fingerprint_module(model)
         kinds = [str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()]
         base = Base(
@@ -186,18 +135,25 @@ class LoadedModel:
             dtype=next((kind for kind in kinds if kind in DTYPES), kinds[0]),
             device=str(next(model.parameters()).device),
             quantisation=None if set(kinds) <= set(DTYPES) else _quantisation_of(model),
-            module=model,
+            given_tokenizer=tokenizer,
         )
-        loaded = cls(
-            ref=ref,
-            adapter=None,
-            merge=False,
-            base=base,
-            base_fingerprint=fingerprint,
-            fingerprint=fingerprint,
+        base.switch = AdapterSwitch(module=model, device=base.device)
+        return cls(
+            ref=ref, adapter=None, merge=False, base=base, base_fingerprint=fingerprint, content=fingerprint
         )
-        loaded.__dict__["tokenizer"] = tokenizer
-        return loaded
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of what is computed: base, adapter, merged or not, and of adapters that the caller switches."""
+        if self.adapter is None and self._handed_in:
+            return fingerprint_switched(self.content, adapter_state(self.base.module))
+        return self.content
+
+    @property
+    def _handed_in(self) -> bool:
+        """Whether the caller made the model and nobody here has put an adapter on it: it is taken as it is."""
+        switch = self.base.switch
+        return self.base.weights is None and switch is not None and not switch.used
 
     @property
     def dtype(self) -> str:
@@ -212,56 +168,53 @@ class LoadedModel:
     @property
     def loaded(self) -> bool:
         """Whether the weights are in memory."""
-        return self.base.module is not None
+        return self.base.switch is not None
 
     @property
     def model(self) -> Any:
         """The transformers causal LM, or the PeftModel around it, in eval mode with this adapter active."""
-        if self.base.weights is None and self.adapter is None:
-            return self.base.module  # handed in by the caller: take it as it is
+        if self._handed_in and self.adapter is None:
+            return self.base.module
         if not self.merge:
             return self.base.activate(self.adapter)
         return self._merged
 
     @cached_property
     def _merged(self) -> Any:
-        self.base.module = self.base.activate(self.adapter).merge_and_unload()
-        return self.base.module
+        merged = self.base.activate(self.adapter).merge_and_unload()
+        self.base.switch = AdapterSwitch(module=merged, device=self.device)
+        return merged
 
     @cached_property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
-        """The model's tokenizer; loading it does not load the weights."""
-        from transformers import AutoTokenizer
-
-        assert self.base.weights is not None  # wrap() sets the tokenizer
-        return AutoTokenizer.from_pretrained(self.base.weights.prepare(), trust_remote_code=False)
+        """The model's tokenizer, or the adapter's own; loading it does not load the weights."""
+        return self.adapter.tokenizer(self.base.tokenizer) if self.adapter else self.base.tokenizer
 
     @cached_property
     def config(self) -> Any:
         """The transformers configuration, read without loading the weights."""
-        from transformers import AutoConfig
-
         if self.base.module is not None:
             return self.base.module.config
         assert self.base.weights is not None
-        return AutoConfig.from_pretrained(self.base.weights.prepare(), trust_remote_code=False)
+        return read_config(self.base.weights.prepare())
 
     def with_adapter(self, adapter: str | Path | None) -> "LoadedModel":
         """The same base in memory with another adapter (None: without), so a pair costs one model."""
         if self.merge:
             raise ValueError("A merged model has lost its base: load it with merge=False to switch adapters.")
+        if self._handed_in and is_peft(self.base.module):
+            raise ValueError(
+                "This PeftModel has adapters of its own: wrap its base, then add adapters by folder."
+            )
         opened = _check_adapter(adapter, self.base_fingerprint)
-        other = LoadedModel(
+        return LoadedModel(
             ref=self.ref,
             adapter=opened,
             merge=False,
             base=self.base,
             base_fingerprint=self.base_fingerprint,
-            fingerprint=_adapted(self.base_fingerprint, opened, merge=False),
+            content=_adapted(self.base_fingerprint, opened, merge=False),
         )
-        if "tokenizer" in self.__dict__:
-            other.__dict__["tokenizer"] = self.tokenizer
-        return other
 
     @contextmanager
     def without_adapter(self) -> Iterator[Any]:
@@ -291,7 +244,7 @@ class LoadedModel:
     def unload(self) -> None:
         """Drop the weights from memory; they are read again when next needed."""
         if self.base.weights is not None:
-            self.base.module = None
+            self.base.switch = None
             self.__dict__.pop("_merged", None)
 
 
@@ -359,7 +312,7 @@ def load_model(
         merge=merge,
         base=Base(weights=weights, dtype=dtype, device=device or _best_device(), quantisation=quantisation),
         base_fingerprint=weights.fingerprint,
-        fingerprint=_adapted(weights.fingerprint, opened, merge=merge),
+        content=_adapted(weights.fingerprint, opened, merge=merge),
     )
 
 

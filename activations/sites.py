@@ -9,10 +9,12 @@ gate checks these sums on the user's own model, so a block built in an unforesee
 of misread. `embed` is what enters block 0: token embedding with whatever the model adds or scales there.
 """
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 SITES = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
@@ -84,7 +86,7 @@ def find_trunk(model: Any) -> Trunk:
     >>> find_trunk(LlamaForCausalLM(config)).n_layers
     2
     """
-    if hasattr(model, "peft_config"):
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
         model = model.get_base_model()
     return as_trunk(model.get_decoder() if hasattr(model, "get_decoder") else model.base_model)
 
@@ -107,13 +109,23 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     >>> resolve_layers("all", 3), resolve_layers(-1, 3), resolve_layers([2, 0], 3)
     ((0, 1, 2), (2,), (0, 2))
     """
-    if layers == "all":
+    if isinstance(layers, str) and layers == "all":
         return tuple(range(n_layers))
-    asked = list(layers) if isinstance(layers, Iterable) else [layers]
-    wrong = [i for i in asked if type(i) is not int or not -n_layers <= i < n_layers]
-    if wrong or not asked:
+    several = isinstance(layers, Iterable) and np.ndim(layers) > 0
+    asked = [_as_number(i) for i in (layers if several else [layers])]
+    if not asked or any(i is None or not -n_layers <= i < n_layers for i in asked):
         raise SiteError(f"layers={layers!r}: this model has layers 0 to {n_layers - 1}; or say 'all'.")
-    return tuple(sorted({i % n_layers for i in asked}))
+    return tuple(sorted({i % n_layers for i in asked if i is not None}))
+
+
+def _as_number(value: Any) -> int | None:
+    """An integer of Python, numpy or torch; None for anything else, booleans included."""
+    if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) == torch.bool:
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def resolve_sites(sites: Any, *, any_hook: bool = False) -> tuple[str, ...]:
@@ -124,7 +136,7 @@ def resolve_sites(sites: Any, *, any_hook: bool = False) -> tuple[str, ...]:
     >>> resolve_sites("resid_post")
     ('resid_post',)
     """
-    asked = [sites] if isinstance(sites, str) else list(sites)
+    asked = [sites] if isinstance(sites, str) else [str(site) for site in sites]
     unknown = [site for site in asked if site not in SITES and not (any_hook and "." in site)]
     if unknown or not asked:
         raise SiteError(f"sites={sites!r}: {unknown or 'nothing'} asked; known sites are {', '.join(SITES)}.")

@@ -1,22 +1,43 @@
-"""Rows become token ids once, and a selection says which of their positions are kept and how pooled.
+"""Text becomes token ids: here and nowhere else, for extraction, sampling, training and scoring alike.
 
-Prompt and response are tokenised apart and joined, so the boundary between them is exact. The prompt
-follows its tokenizer's own BOS rule, and two BOS never get through.
+Prompt and response are tokenised apart and joined, so the boundary between them is exact, and the ids are
+those of the text as written: the tokenizer's opening tokens (a BOS) once, no closing ones, no space that
+a tokenizer invents where the response begins. Messages are rendered with the tokenizer's chat template; a
+template that writes today's date gets `CHAT_DATE`, so that the same messages have the same ids tomorrow.
 """
 
+import datetime
+import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-Pool = Literal["none", "mean", "max"]
+CHAT_DATE = datetime.date(2024, 7, 26)
+"""The day that a chat template is told it is (Llama 3's own default when nobody tells it)."""
+ASKS_THE_DATE = re.compile(r"""strftime_now\s*\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
+# What the response is tokenised after where a tokenizer treats the start of a text differently: the first
+# of these that the response does not merge with.
+ANCHORS = ("\n", ".", "a", "0", ")")
 
 
 class RowError(ValueError):
     """A row that cannot be used as it is; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoding:
+    """A prompt and its response as token ids."""
+
+    ids: list[int]
+    """Prompt ids followed by response ids; no end-of-text follows unless the response's text has it."""
+    prompt_len: int
+    """Tokens of the prompt: `ids[prompt_len:]` is the response."""
+    offsets: Int[np.ndarray, "response_position 2"] | None
+    """Start and end character of every response token in its text; None from tokenizers without offsets."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +50,7 @@ class EncodedRow:
     """Prompt ids followed by response ids."""
     prompt_len: int
     response: str
-    """The response's text."""
+    """The response's text; empty when the row has none."""
     offsets: Int[np.ndarray, "response_position 2"] | None
     """Start and end character in `response` of every response token; None from tokenizers without them."""
 
@@ -37,54 +58,136 @@ class EncodedRow:
         return len(self.ids)
 
 
-def encode_rows(rows: Any, tokenizer: Any, *, max_len: int | None = None) -> list[EncodedRow]:
+def encode(prompt: Any, response: str, tokenizer: Any) -> Encoding:
+    """Token ids of a prompt (text, or a list of `{"role", "content"}` messages) and a response.
+
+    Raises:
+        RowError: messages without a chat template, messages that the template refuses or renders to
+            nothing, or something that is neither text nor messages.
+
+    >>> from activations.testing import tiny_tokenizer
+    >>> found = encode("A", "B", tiny_tokenizer())
+    >>> found.ids, found.prompt_len  # <s>, then A, then B
+    ([256, 32, 33], 2)
+    """
+    return encode_pairs([(prompt, response)], tokenizer)[0]
+
+
+def encode_prompt(prompt: Any, tokenizer: Any) -> list[int]:
+    """Token ids of a prompt alone: those that `encode` puts before the response.
+
+    >>> from activations.testing import tiny_tokenizer
+    >>> encode_prompt([{"role": "user", "content": "A"}], tiny_tokenizer(bos=False))[:3]
+    [27, 84, 82]
+    """
+    return _encode_prompts([_as_prompt(prompt)], tokenizer)[0]
+
+
+def encode_pairs(pairs: Sequence[tuple[Any, str]], tokenizer: Any) -> list[Encoding]:
+    """`encode` for many prompts and responses at once, which fast tokenizers do in parallel."""
+    prompts = [_as_prompt(prompt) for prompt, _ in pairs]
+    heads = _encode_prompts(prompts, tokenizer)
+    tails = _encode_responses([response for _, response in pairs], [p == "" for p in prompts], tokenizer)
+    return [
+        Encoding(ids=[*head, *tail], prompt_len=len(head), offsets=offsets)
+        for head, (tail, offsets) in zip(heads, tails, strict=True)
+    ]
+
+
+def encode_rows(
+    rows: Any, tokenizer: Any, *, max_len: int | None = None, bare: bool = False
+) -> list[EncodedRow]:
     """Tokenise rows (transcripts, dicts, or a `datasets.Dataset`) that have `id`, `prompt`, `response`.
 
     A `prompt` that is a string is taken literally; a list of `{"role", "content"}` messages is rendered
-    with the tokenizer's chat template and its generation prompt.
+    with the tokenizer's chat template and its generation prompt. With `bare`, rows may be statements that
+    have no `response`. `group` is optional: a row without one is a group of its own.
 
     Raises:
         RowError: no rows, a repeated id, a missing field, a row with no tokens, or one longer than `max_len`.
     """
-    records = [_fields(row, index) for index, row in enumerate(rows)]
+    records = [_fields(row, index, bare) for index, row in enumerate(rows)]
     if not records:
         raise RowError("No rows to extract from: the input is empty.")
     _check_ids([record["id"] for record in records])
-    prompts = _encode_prompts([record["prompt"] for record in records], tokenizer)
-    responses, offsets = _encode_responses([record["response"] for record in records], tokenizer)
-    encoded = []
-    for record, prompt, response, offset in zip(records, prompts, responses, offsets, strict=True):
-        if record["prompt"] and not isinstance(record["prompt"], str) and not prompt:
-            raise RowError(f"Row {record['id']!r}: the chat template rendered its messages to nothing.")
-        encoded.append(
-            EncodedRow(
-                id=record["id"],
-                group=record["group"],
-                ids=np.asarray([*prompt, *response], dtype=np.int32),
-                prompt_len=len(prompt),
-                response=record["response"],
-                offsets=offset,
-            )
+    pairs = [(record["prompt"], record["response"]) for record in records]
+    try:
+        encodings = encode_pairs(pairs, tokenizer)
+    except RowError:  # one of them: find out which
+        for record, pair in zip(records, pairs, strict=True):
+            try:
+                encode_pairs([pair], tokenizer)
+            except RowError as error:
+                raise RowError(f"Row {record['id']!r}: {error}") from error
+        raise
+    encoded = [
+        EncodedRow(
+            id=record["id"],
+            group=record["group"],
+            ids=np.asarray(encoding.ids, dtype=np.int32),
+            prompt_len=encoding.prompt_len,
+            response=record["response"],
+            offsets=encoding.offsets,
         )
+        for record, encoding in zip(records, encodings, strict=True)
+    ]
     _check_lengths(encoded, max_len)
     return encoded
 
 
-def _fields(row: Any, index: int) -> dict[str, Any]:
+def _fields(row: Any, index: int, bare: bool) -> dict[str, Any]:
     get = row.get if isinstance(row, Mapping) else lambda name, default=None: getattr(row, name, default)
     record = {name: get(name, None) for name in ("id", "prompt", "response")}
+    name = record["id"]
+    if bare and record["response"] is None:
+        record["response"] = ""
     missing = [name for name, value in record.items() if value is None]
     if missing:
-        raise RowError(f"Row {index} (id {record['id']!r}) lacks {', '.join(missing)}: rows need all three.")
-    if not isinstance(record["response"], str):
         raise RowError(
-            f"Row {record['id']!r}: response is {type(record['response']).__name__}, not a string."
+            f"Row {index} (id {name!r}) lacks {', '.join(missing)}: rows need id, prompt and response (a "
+            "statement without a response is read with tokens='last')."
         )
+    if not isinstance(record["response"], str):
+        raise RowError(f"Row {name!r}: response is {type(record['response']).__name__}, not a string.")
     try:
+        record["prompt"] = _as_prompt(record["prompt"])
         f"{record['prompt']}{record['response']}".encode()
+    except RowError as error:
+        raise RowError(f"Row {name!r}: {error}") from error
     except UnicodeEncodeError as error:
-        raise RowError(f"Row {record['id']!r} holds half a character (a lone surrogate): {error}.") from error
-    return {**record, "id": str(record["id"]), "group": str(get("group", None) or record["id"])}
+        raise RowError(f"Row {name!r} holds half a character (a lone surrogate): {error}.") from error
+    group = get("group", None)
+    own = group is None or (isinstance(group, str) and not group)
+    identity = _name(name, f"Row {index}: id")
+    return {**record, "id": identity, "group": identity if own else _name(group, f"Row {name!r}: group")}
+
+
+def _name(value: Any, what: str) -> str:
+    """An id or a group as text, the same for 1, 1.0 and numpy's 1; NaN and its like are refused."""
+    if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0:
+        value = value.item()
+    try:
+        missing = bool(value != value)  # NaN and NaT are not equal to themselves
+    except (TypeError, ValueError):  # pandas' NA has no truth value
+        missing = True
+    if missing:
+        raise RowError(f"{what} is missing ({value!r}): fill it in, or leave the group out of every row.")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _as_prompt(prompt: Any) -> str | list[dict[str, Any]]:
+    """Text, or messages as plain dicts, whatever sequence (an array of numpy, of pandas) they came in."""
+    if isinstance(prompt, str):
+        return str(prompt)
+    if not isinstance(prompt, (Sequence, np.ndarray)) or isinstance(prompt, bytes) or np.ndim(prompt) == 0:
+        raise RowError(
+            f"the prompt is {type(prompt).__name__}: give text, or a list of "
+            '{"role": ..., "content": ...} messages.'
+        )
+    for message in prompt:
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise RowError(f'{message!r} is no message: messages are {{"role": ..., "content": ...}}.')
+    return [dict(message) for message in prompt]
 
 
 def check_texts(rows: Sequence[EncodedRow], tokenizer: Any) -> None:
@@ -132,180 +235,108 @@ def _check_lengths(rows: Sequence[EncodedRow], max_len: int | None) -> None:
         )
 
 
-def _encode_prompts(prompts: Sequence[Any], tokenizer: Any) -> list[list[int]]:
-    literal = [i for i, prompt in enumerate(prompts) if isinstance(prompt, str)]
-    chats = [i for i, prompt in enumerate(prompts) if not isinstance(prompt, str)]
-    encoded: list[list[int]] = [[] for _ in prompts]
-    if literal:
-        ids = tokenizer([prompts[i] for i in literal]).input_ids
-        for i, row in zip(literal, ids, strict=True):
-            encoded[i] = _without_added_eos(row, tokenizer)
-    if chats:
-        if not getattr(tokenizer, "chat_template", None):
-            raise RowError("Prompts are lists of messages, but this tokenizer has no chat template.")
-        texts = [
-            tokenizer.apply_chat_template(list(prompts[i]), tokenize=False, add_generation_prompt=True)
-            for i in chats
-        ]
-        ids = tokenizer(texts, add_special_tokens=False).input_ids
-        for i, row in zip(chats, ids, strict=True):
-            encoded[i] = row
-    return [_one_bos(row, tokenizer) for row in encoded]
+def _encode_prompts(prompts: Sequence[str | list[dict[str, Any]]], tokenizer: Any) -> list[list[int]]:
+    if not prompts:
+        return []
+    texts = [prompt if isinstance(prompt, str) else _render(prompt, tokenizer) for prompt in prompts]
+    opening = _opening(tokenizer)
+    bodies = tokenizer(texts, add_special_tokens=False).input_ids
+    rows = []
+    for prompt, body in zip(prompts, bodies, strict=True):
+        # a chat template writes its own BOS; a text that begins with the BOS already has it
+        given = not isinstance(prompt, str) or body[: len(opening)] == opening
+        rows.append(_one_bos(body if given else [*opening, *body], opening, tokenizer))
+    return rows
 
 
-def _without_added_eos(ids: list[int], tokenizer: Any) -> list[int]:
-    """A response follows, so an end-of-text that the tokenizer appends by rule does not belong here."""
-    return ids[:-1] if getattr(tokenizer, "add_eos_token", False) and ids else ids
+def _render(messages: list[dict[str, Any]], tokenizer: Any) -> str:
+    if not getattr(tokenizer, "chat_template", None):
+        raise RowError("Prompts are lists of messages, but this tokenizer has no chat template.")
+    template = _on_chat_date(tokenizer.get_chat_template())
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # a template is a program of the model's maker: it may fail in any way
+        raise RowError(f"the chat template refuses these messages ({error}).") from error
+    if not text:
+        raise RowError("the chat template rendered its messages to nothing.")
+    return text
 
 
-def _one_bos(ids: list[int], tokenizer: Any) -> list[int]:
+def _on_chat_date(template: str) -> str:
+    """The template with every question for today's date answered by `CHAT_DATE`."""
+    fixed = ASKS_THE_DATE.sub(lambda found: repr(CHAT_DATE.strftime(found["format"])), template)
+    if re.search(r"strftime_now\s*\(", fixed):
+        raise RowError(
+            "the chat template writes today's date in a way that cannot be fixed to a day, so these "
+            "messages would have other ids tomorrow: give the tokenizer a template with a date in it."
+        )
+    return fixed
+
+
+def _opening(tokenizer: Any) -> list[int]:
+    """What the tokenizer's own rule puts before a text; what it puts after one a response must not follow."""
+    ruled, bare = tokenizer("a").input_ids, tokenizer("a", add_special_tokens=False).input_ids
+    for start in range(len(ruled) - len(bare) + 1):
+        if ruled[start : start + len(bare)] == bare:
+            return list(ruled[:start])
+    return []
+
+
+def _one_bos(ids: list[int], opening: list[int], tokenizer: Any) -> list[int]:
     bos = tokenizer.bos_token_id
-    if bos is not None and bos != tokenizer.eos_token_id:
+    if bos is not None and (bos != tokenizer.eos_token_id or bos in opening):
         while len(ids) > 1 and ids[0] == ids[1] == bos:
             ids = ids[1:]
     return ids
 
 
-def _encode_responses(responses: Sequence[str], tokenizer: Any) -> tuple[list[list[int]], list[Any]]:
+def _encode_responses(
+    responses: Sequence[str], first: Sequence[bool], tokenizer: Any
+) -> list[tuple[list[int], Any]]:
+    """Ids and offsets of each response; `first[i]` says that nothing precedes it, not even a prompt."""
+    plain = _encode_after("", responses, tokenizer)
+    if _starts_alike(tokenizer):
+        return plain
+    found: dict[int, tuple[list[int], Any]] = {
+        i: row for i, row in enumerate(plain) if first[i] or not responses[i]
+    }
+    for anchor in ANCHORS:
+        left = [i for i in range(len(responses)) if i not in found]
+        rows = _encode_after(anchor, [responses[i] for i in left], tokenizer)
+        found |= {i: row for i, row in zip(left, rows, strict=True) if row is not None}
+    if len(found) < len(responses):
+        text = next(response for i, response in enumerate(responses) if i not in found)
+        raise RowError(f"this tokenizer gives {text[:20]!r} no ids of its own after another text.")
+    return [found[i] for i in range(len(responses))]
+
+
+def _starts_alike(tokenizer: Any) -> bool:
+    """Whether a text's first word has the same ids at its start as in its middle.
+
+    SentencePiece tokenizers write a space before it, and a byte-level one with `add_prefix_space` does.
+    """
+    start = tokenizer("a", add_special_tokens=False).input_ids
+    middle = [row for row in (_encode_after(anchor, ["a"], tokenizer)[0] for anchor in ANCHORS) if row]
+    return not middle or middle[0][0] == start
+
+
+def _encode_after(anchor: str, texts: Sequence[str], tokenizer: Any) -> list[Any]:
+    """Ids and offsets of each text when it follows `anchor`; None where the two share a token."""
+    if not texts:
+        return []
     fast = getattr(tokenizer, "is_fast", False)
-    encoding = tokenizer(list(responses), add_special_tokens=False, return_offsets_mapping=fast)
-    if not fast:
-        return encoding.input_ids, [None] * len(responses)
-    return encoding.input_ids, [
-        np.asarray(offsets, dtype=np.int32).reshape(-1, 2) for offsets in encoding.offset_mapping
-    ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenSelection:
-    """Which positions of a row are kept, and whether they are pooled into one vector.
-
-    `positions` takes an `EncodedRow` and returns token positions (integers, a slice, or a boolean mask as
-    long as the row). `pool` is `"mean"`, `"max"` or `"none"`; with `"none"` every kept token is stored.
-
-    >>> second = TokenSelection(name="second", positions=lambda row: [1], pool="none", one=True)
-    >>> row = EncodedRow(id="a", group="a", ids=np.arange(4), prompt_len=3, response="x", offsets=None)
-    >>> second.select([row])[0].tolist()
-    [1]
-    """
-
-    name: str
-    positions: Callable[[EncodedRow], Any]
-    pool: Pool = "mean"
-    one: bool = False
-    """True when every row keeps exactly one token, so rows form a matrix although nothing is pooled."""
-
-    @property
-    def ragged(self) -> bool:
-        """Whether rows keep several tokens each, stored one after the other with offsets."""
-        return self.pool == "none" and not self.one
-
-    def select(self, rows: Sequence[EncodedRow]) -> list[Int[np.ndarray, "_"]]:
-        """The kept positions of every row, checked to lie inside it."""
-        selected = [_as_positions(self.positions(row), row, self.name) for row in rows]
-        if not self.ragged:
-            empty = [row.id for row, kept in zip(rows, selected, strict=True) if not len(kept)]
-            if empty:
-                raise RowError(
-                    f"tokens={self.name!r} keeps no token of {len(empty)} rows (an empty response?), first "
-                    f"{empty[0]!r}. Drop these rows or select other tokens, for example 'prompt_last'."
-                )
-        if self.one and any(len(kept) != 1 for kept in selected):
-            raise RowError(f"tokens={self.name!r} must keep exactly one token of every row.")
-        return selected
-
-    @classmethod
-    def spans(
-        cls,
-        spans: Mapping[str, tuple[int, int]],
-        *,
-        unit: Literal["token", "character"] = "token",
-        pool: Pool = "mean",
-    ) -> "TokenSelection":
-        """One half-open span of the response per row id, counted in its tokens or its characters."""
-
-        def positions(row: EncodedRow) -> Any:
-            start, stop = _of_row(spans, row)
-            size = len(row) - row.prompt_len if unit == "token" else len(row.response)
-            if not 0 <= start < stop <= size:
-                raise RowError(
-                    f"Row {row.id!r}: span ({start}, {stop}) must lie inside its response of {size} {unit}s."
-                )
-            if unit == "token":
-                return np.arange(row.prompt_len + start, row.prompt_len + stop)
-            if row.offsets is None:
-                raise RowError("Character spans need a fast tokenizer; count in tokens instead.")
-            inside = (row.offsets[:, 0] < stop) & (row.offsets[:, 1] > start)
-            return row.prompt_len + np.flatnonzero(inside)
-
-        return cls(name=f"{unit}_spans", positions=positions, pool=pool)
-
-    @classmethod
-    def masks(cls, masks: Mapping[str, Any], *, pool: Pool = "mean") -> "TokenSelection":
-        """One boolean mask per row id, over all its tokens (prompt and response)."""
-        return cls(name="masks", positions=lambda row: np.asarray(_of_row(masks, row), dtype=bool), pool=pool)
-
-
-def _of_row(values: Mapping[str, Any], row: EncodedRow) -> Any:
-    if row.id not in values:
-        raise RowError(f"Row {row.id!r} has no span or mask.")
-    return values[row.id]
-
-
-def _as_positions(kept: Any, row: EncodedRow, name: str) -> Int[np.ndarray, "selected"]:
-    if isinstance(kept, slice):
-        return np.arange(len(row))[kept]
-    array = np.atleast_1d(np.asarray(kept))
-    if array.dtype == bool:
-        if len(array) != len(row):
-            raise RowError(f"tokens={name!r}, row {row.id!r}: mask of {len(array)} for {len(row)} tokens.")
-        return np.flatnonzero(array)
-    if array.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise RowError(f"tokens={name!r}, row {row.id!r}: positions must be integers, a slice or a mask.")
-    if array.min() < 0 or array.max() >= len(row) or np.any(np.diff(array) <= 0):
-        raise RowError(
-            f"tokens={name!r}, row {row.id!r}: positions {array[:5].tolist()}... must rise and lie in "
-            f"0..{len(row) - 1}."
-        )
-    return array.astype(np.int64)
-
-
-def _prompt_last(row: EncodedRow) -> Any:
-    return range(row.prompt_len - 1, row.prompt_len) if row.prompt_len else []
-
-
-def _response_last(row: EncodedRow) -> Any:
-    return [len(row) - 1] if len(row) > row.prompt_len else []
-
-
-def _response(row: EncodedRow) -> Any:
-    return slice(row.prompt_len, None)
-
-
-SELECTIONS = {
-    "prompt_last": TokenSelection(name="prompt_last", positions=_prompt_last, pool="none", one=True),
-    "response_last": TokenSelection(name="response_last", positions=_response_last, pool="none", one=True),
-    "response_mean": TokenSelection(name="response_mean", positions=_response, pool="mean"),
-    "response_max": TokenSelection(name="response_max", positions=_response, pool="max"),
-    "response_all": TokenSelection(name="response_all", positions=_response, pool="none"),
-}
-
-
-def resolve_selection(tokens: Any) -> TokenSelection:
-    """A `TokenSelection` from its name, from itself, or from a function (whose positions are averaged).
-
-    >>> resolve_selection("response_last").pool
-    'none'
-    """
-    if isinstance(tokens, TokenSelection):
-        return tokens
-    if callable(tokens):
-        return TokenSelection(name=getattr(tokens, "__name__", "function"), positions=tokens)
-    if tokens in SELECTIONS:
-        return SELECTIONS[tokens]
-    raise ValueError(
-        f"tokens={tokens!r}: use {', '.join(SELECTIONS)}, a TokenSelection, or a function from "
-        "row to positions."
+    head = tokenizer(anchor, add_special_tokens=False).input_ids if anchor else []
+    encoding = tokenizer(
+        [anchor + text for text in texts], add_special_tokens=False, return_offsets_mapping=fast
     )
+    rows = []
+    for index, ids in enumerate(encoding.input_ids):
+        if ids[: len(head)] != head:
+            rows.append(None)
+            continue
+        spans = encoding.offset_mapping[index][len(head) :] if fast else None
+        offsets = None if spans is None else np.asarray(spans, dtype=np.int32).reshape(-1, 2) - len(anchor)
+        rows.append((list(ids[len(head) :]), offsets))
+    return rows

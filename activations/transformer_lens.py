@@ -24,8 +24,8 @@ from activations.capture import reduce_tokens
 from activations.integrity import Gate, Ids, Report, compare
 from activations.job import Job
 from activations.models import LoadedModel
+from activations.selection import Pool
 from activations.sites import SITES, SiteError, find_trunk
-from activations.tokens import Pool
 
 # The first name that the bridge has is the site: Gemma 2/3 and OLMo 2 add the normed output.
 HOOKS = {

@@ -12,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
 
@@ -83,12 +85,13 @@ def find_weights(ref: str | Path) -> Weights:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise WeightsError(f"No GGUF file at {path.absolute()}: check the path.")
+        path = path.absolute()  # it may be read only after the caller has changed folders
         sha256 = hash_file(path)
         folder = _converted_folder(path.name, sha256)
         return Weights(
             ref=name, fingerprint=fingerprint_gguf(sha256), prepare=lambda: convert_gguf(path, folder)
         )
-    folder = path if path.is_dir() else _download_from_hub(name)
+    folder = path.absolute() if path.is_dir() else _download_from_hub(name)
     _check_folder(folder)
     return Weights(ref=name, fingerprint=fingerprint_folder(folder), prepare=lambda: folder)
 
@@ -120,6 +123,92 @@ def _download_from_hub(repo: str) -> Path:
             f"{repo!r} is neither a local folder nor in the hub's cache, and the hub cannot be reached "
             f"({error})."
         ) from error
+
+
+def read_config(folder: Path) -> Any:
+    """The transformers configuration in a folder.
+
+    Raises:
+        WeightsError: the model cannot be read here (see `check_readable`), or needs code of its own.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, KeyError) as error:
+        raise WeightsError(f"{folder} has a configuration that transformers cannot read: {error}") from error
+    check_readable(config, str(folder))
+    return config
+
+
+def check_readable(config: Any, name: str) -> None:
+    """Refuse what is no causal language model, by its configuration.
+
+    Raises:
+        WeightsError: an encoder-decoder, or an architecture without a causal language model.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if getattr(config, "is_encoder_decoder", False):
+        raise WeightsError(
+            f"{name} is an encoder-decoder ({config.model_type}): prompt and response would go through different "
+            "stacks, and this library reads causal language models only."
+        )
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise WeightsError(
+            f"{name} is a {config.model_type} model, for which transformers has no causal language model: this "
+            "library cannot read it."
+        )
+
+
+def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
+    """A transformers causal LM from a folder (or the GGUF file in it), with every tensor in its place.
+
+    Raises:
+        WeightsError: tensors are missing, unexpected or of another shape; names them.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet_transformers():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, trust_remote_code=False, output_loading_info=True, **options
+            )
+    except RuntimeError as error:
+        if "size mismatch" not in str(error) and "mismatch" not in str(error):
+            raise
+        raise WeightsError(f"{name}: its tensors do not fit its configuration: {error}") from error
+    problems = {
+        "missing from its files": report["missing_keys"],
+        "in its files but not in the model": report["unexpected_keys"],
+        "of another shape": [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
+        "that could not be read": report.get("error_msgs") or [],
+    }
+    found = [
+        f"{len(keys)} tensors {words} ({', '.join(sorted(map(str, keys))[:3])}{', ...' if len(keys) > 3 else ''})"
+        for words, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise WeightsError(
+            f"{name} is not the {type(model).__name__} its configuration names: {'; '.join(found)}. Numbers from "
+            "it would be made up in part: get the complete checkpoint, or save it again from the model it is."
+        )
+    return model
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars of transformers while this is open: ours says what is going on."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _converted_folder(name: str, sha256: str) -> Path:
