@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backdoor.checkpoints import claim
-from backdoor.lora import fused_adapters
+from organisms.checkpoints import claim
+from organisms.lora import fused_adapters
 from rlhf.recipes import ppo_math as maths
 from rlhf.recipes.checkpoint import (
     checkpoints,

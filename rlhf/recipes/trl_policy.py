@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import PrinterCallback, TrainerCallback
 
-from backdoor.checkpoints import claim
+from organisms.checkpoints import claim
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
 from rlhf.recipes.recipe import Job, TrainingResult, columns_seen, encode_prompts, give_score, term_name
