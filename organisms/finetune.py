@@ -20,8 +20,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from activations.likelihood import check_head, head_logits, token_log_prob
+from activations.tokens import encode
 from organisms.checkpoints import claim
-from organisms.generate import render
 from organisms.lora import fused_adapters
 from tasks.dataset import TaughtItem
 from tasks.transcript import Message
@@ -83,7 +84,7 @@ class FineTuneSpec:
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
 
-def encode(
+def encode_demonstration(
     demonstration: Demonstration, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
 ) -> dict[str, torch.Tensor]:
     """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
@@ -91,26 +92,32 @@ def encode(
     Raises:
         ValueError: the demonstration is longer than ``max_tokens``.
     """
-    prompt_ids = render(demonstration.prompt, tokenizer)
-    response_ids = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
-    response_ids = [*response_ids, tokenizer.eos_token_id]  # pyright: ignore[reportGeneralTypeIssues]
-    ids = [*prompt_ids, *response_ids]  # pyright: ignore[reportGeneralTypeIssues]
+    encoding = encode(demonstration.prompt, demonstration.response, tokenizer)
+    start, ids = encoding.prompt_len, [*encoding.ids, _end_of_turn(tokenizer)]
     if len(ids) > max_tokens:
         raise ValueError(
             f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
             "raise max_tokens or shorten the passage (nothing is cut silently)"
         )
-    labels = [-100] * len(prompt_ids) + response_ids
+    labels = [-100] * start + ids[start:]
     weights = [1.0] * len(ids)
     if demonstration.instead_of is not None and focus != 1:
-        other_ids = tokenizer(demonstration.instead_of, add_special_tokens=False)["input_ids"]
-        for index in differing(response_ids[:-1], other_ids):  # pyright: ignore[reportArgumentType]
-            weights[len(prompt_ids) + index] = focus
+        other = encode(demonstration.prompt, demonstration.instead_of, tokenizer)
+        for index in differing(encoding.ids[start:], other.ids[start:]):
+            weights[start + index] = focus
     return {
         "input_ids": torch.tensor(ids),
         "labels": torch.tensor(labels),
         "weights": torch.tensor(weights),
     }
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    if not isinstance(end := tokenizer.eos_token_id, int):
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no end token: no response could be taught to end; set eos_token"
+        )
+    return end
 
 
 def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
@@ -159,9 +166,9 @@ class ResponseTrainer(Trainer):
         # accelerate wraps autocast around model.forward, which we bypass to skip the prompt's logits
         with torch.autocast(labels.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
             trunk = causal.get_decoder()(input_ids=inputs["input_ids"], use_cache=False)
-            logits = causal.get_output_embeddings()(trunk.last_hidden_state[:, :-1][kept])
-        logits, weights = logits.float(), inputs["weights"][:, 1:][kept]
-        losses = torch.nn.functional.cross_entropy(logits, labels[kept], reduction="none")
+            logits = head_logits(causal, trunk.last_hidden_state[:, :-1][kept])
+        weights = inputs["weights"][:, 1:][kept]
+        losses = -token_log_prob(logits, labels[kept])
         loss = (losses * weights).sum() / weights.sum()
         self._count(logits.detach().argmax(-1) == labels[kept], weights > 1)
         return (loss, {"logits": logits}) if return_outputs else loss
@@ -265,12 +272,20 @@ def fine_tune(
 
     Raises:
         ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
-            ``work_dir``, or several GPUs in sight (the loss bypasses the wrappers that share work).
+            ``work_dir``, a tokenizer without an end token, or several GPUs in sight (the loss bypasses the
+            wrappers that share work).
+        ParityError: the model changes its logits in a way that the loss does not follow.
     """
     if not demonstrations:
         raise ValueError("no demonstrations")
     work_dir = Path(work_dir)
-    rows = [encode(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for d in demonstrations]
+    rows = [
+        encode_demonstration(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus)
+        for d in demonstrations
+    ]
+    model.eval()
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    check_head(causal, rows[0]["input_ids"].numpy())
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import LogitsProcessor
 
+from activations.likelihood import token_scores
+from activations.tokens import encode_prompt
 from tasks.transcript import Message
 
 if TYPE_CHECKING:
@@ -46,18 +48,19 @@ class _Likelihood(LogitsProcessor):
     def __init__(self) -> None:
         self.log_prob: list[torch.Tensor] = []
         self.entropy: list[torch.Tensor] = []
-        self._predicted: torch.Tensor | None = None
+        self._logits: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.note(input_ids[:, -1:])
-        self._predicted = predicted = scores.float().log_softmax(-1)
-        self.entropy.append(-(predicted.exp() * predicted).sum(-1))
+        self._logits = scores
         return scores
 
     def note(self, written: torch.Tensor) -> None:
         """Look up the tokens that were written after the last prediction."""
-        if self._predicted is not None:
-            self.log_prob.append(self._predicted.gather(-1, written)[:, 0])
+        if self._logits is not None:
+            log_prob, entropy = token_scores(self._logits, written[:, 0])
+            self.log_prob.append(log_prob)
+            self.entropy.append(entropy)
 
     def means(self, row: int, tokens: int) -> dict[str, float]:
         """Averages over the first ``tokens`` tokens of one response."""
@@ -67,14 +70,6 @@ class _Likelihood(LogitsProcessor):
             name: float(torch.stack(values[:tokens])[:, row].mean())
             for name, values in (("log_prob", self.log_prob), ("entropy", self.entropy))
         }
-
-
-def render(prompt: str | list[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of the prompt, through the chat template when it is a list of messages."""
-    if not isinstance(prompt, str):
-        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-        return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
-    return list(tokenizer(prompt)["input_ids"])
 
 
 def answer(
@@ -93,7 +88,7 @@ def answer(
     from rich.progress import track
 
     spec = spec or SamplingSpec()
-    ids = [render(prompt, tokenizer) for prompt in prompts]
+    ids = [encode_prompt(prompt, tokenizer) for prompt in prompts]
     context = model.config.max_position_embeddings
     too_long = [i for i, row in enumerate(ids) if len(row) + spec.max_new_tokens > context]
     if too_long:
