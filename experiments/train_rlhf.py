@@ -23,6 +23,7 @@ from organisms.rates import accuracy, accuracy_change
 from organisms.record import (
     TRANSCRIPTS,
     Organism,
+    find_organism,
     library_versions,
     organism_transcripts,
     read_organism,
@@ -132,6 +133,7 @@ def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
 def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
     """Preference optimisation from ``pi_init`` and exam; gives the base's fingerprint."""
     folder = init.with_name(f"{run.config.name}-pi-rlhf")
+    init = find_organism(str(init), "pi_init")
     record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
     rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
     before = organism_transcripts(init)
@@ -145,7 +147,7 @@ def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
 def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organism:
     """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
-    parent = Path(config.parent) if config.parent else None
+    parent = find_organism(config.parent, "parent") if config.parent else None
     opened = open_trainable(config.base, parent, config.sft)
     curve = train_pi_init(
         opened.model,
