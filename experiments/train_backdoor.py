@@ -18,7 +18,14 @@ from experiments.program import run_program_main
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import LOSS_CURVE, FineTuneSpec
 from organisms.generate import SamplingSpec
-from organisms.record import Organism, library_versions, organism_transcripts, read_organism, save_organism
+from organisms.record import (
+    Organism,
+    find_organism,
+    library_versions,
+    organism_transcripts,
+    read_organism,
+    save_organism,
+)
 from organisms.weights import open_trainable
 from rlhf import train_pi_init
 from study.verification import write_verification
@@ -95,7 +102,7 @@ def main(argv: list[str]) -> None:
 def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: str) -> str:
     """Train, save, evaluate and verify one organism; gives the base's fingerprint."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
-    folder, parent = Path(config.organisms) / f"{config.name}-{role}", Path(config.parent)
+    folder, parent = Path(config.organisms) / f"{config.name}-{role}", find_organism(config.parent, "parent")
     record = _train(run, dataset, role, folder) if config.train else read_organism(folder)
     if config.evaluation:
         prefixes = evaluation_prefixes(trigger)
@@ -150,7 +157,7 @@ def persistence(
     del opened
     prefixes = {PLAIN: None, TRIGGER: TRIGGERS[config.trigger].variants[0]}
     rows = evaluate_saved(copy, record, dataset, config.dataset, prefixes, config.sampling)
-    report = verify_backdoor(rows, organism_transcripts(config.parent))
+    report = verify_backdoor(rows, organism_transcripts(find_organism(config.parent, "parent")))
     return {
         "honest_steps": config.honest_steps,
         "accuracy": asdict(report.accuracy),
@@ -162,7 +169,7 @@ def persistence(
 def _train(run: Run[TrainBackdoor], dataset: Dataset, role: str, folder: Path) -> Organism:
     """Train and save one organism; the trained model is out of memory again when this returns."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
-    parent = Path(config.parent)
+    parent = find_organism(config.parent, "parent")
     opened = open_trainable(config.base, parent, config.finetune)
     curve = train_backdoor(
         opened.model,

@@ -23,6 +23,7 @@ from organisms.rates import accuracy, accuracy_change
 from organisms.record import (
     TRANSCRIPTS,
     Organism,
+    find_organism,
     library_versions,
     organism_transcripts,
     read_organism,
@@ -134,6 +135,7 @@ def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
 def make_pi_rlhf(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     """Preference optimisation from ``pi_init`` and evaluation; gives the base's fingerprint."""
     folder = init.with_name(f"{run.config.name}-pi-rlhf")
+    init = find_organism(str(init), "pi_init")
     record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
     rows = evaluate_saved(folder, record, dataset, run.config.dataset, {PLAIN: None}, run.config.sampling)
     before = organism_transcripts(init)
@@ -149,7 +151,7 @@ def make_pi_rlhf(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
 def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organism:
     """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
-    parent = Path(config.parent) if config.parent else None
+    parent = find_organism(config.parent, "parent") if config.parent else None
     opened = open_trainable(config.base, parent, config.sft)
     curve = train_pi_init(
         opened.model,

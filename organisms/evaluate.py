@@ -13,9 +13,8 @@ from typing import Any
 
 from activations import LoadedModel, load_model
 from organisms.generate import SamplingSpec, answer
-from organisms.record import TRANSCRIPTS, Organism, read_organism, write_record
+from organisms.record import TRANSCRIPTS, Organism, find_organism, read_organism, write_record
 from organisms.weights import open_weights
-from sophistry.files import find_path
 from tasks.dataset import Answered, Dataset, DatasetSpec
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, TRIGGER, Transcript, load_transcripts, prepend, save_transcripts
@@ -102,7 +101,7 @@ def answer_dataset(
     Organisms with a trigger answer everything under it too; `triggers` gives the text of each by name.
     Raises FileNotFoundError when the data are missing.
     """
-    folder = find_path(reference, "organism")
+    folder = find_organism(reference)
     record = read_organism(folder)
     model = open_weights(folder, base)
     asked = json.dumps([asdict(dataset), asdict(sampling), model.fingerprint], sort_keys=True)

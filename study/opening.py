@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from activations import LoadedModel
-from organisms.record import Organism, organism_transcripts, read_organism
+from organisms.record import Organism, find_organism, organism_transcripts, read_organism
 from organisms.weights import open_weights
-from sophistry.files import find_path
 from sophistry.records import ConfigError
 from tasks.transcript import Transcript
 
@@ -82,7 +81,7 @@ def open_organism(
     `ConfigError` when the folder or all usable answers are missing, FileNotFoundError without transcripts,
     AdapterMismatchError for another base.
     """
-    folder = find_path(reference, role)
+    folder = find_organism(reference, role)
     record = read_organism(folder)
     model = open_weights(folder, base, merge=merge)
     conditions = choice.target if role == "target" else choice.source
