@@ -178,8 +178,8 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
 def pair_words(argv: Sequence[str]) -> dict[str, str]:
     """Read `--name value` and `--name=value` words into {name: value}; the same name twice is refused.
 
-    >>> pair_words(["--seed", "1", "--style.names.clean=Clean twin"])
-    {'seed': '1', 'style.names.clean': 'Clean twin'}
+    >>> pair_words(["--seed", "1", "--style.names.clean=clean control"])
+    {'seed': '1', 'style.names.clean': 'clean control'}
     """
     words: dict[str, str] = {}
     rest = list(argv)

@@ -92,11 +92,11 @@ def open_organism(
 
 def open_reader(name: str, base: LoadedModel, source: OpenOrganism, seed: int) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
-    model = base.with_adapter(None) if name == "base" else untrained_twin(base, seed)
+    model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
     return OpenOrganism(name=name, role="control", model=model, rows=source.rows)
 
 
-def untrained_twin(base: LoadedModel, seed: int) -> LoadedModel:
+def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:
     """Make the base's architecture anew with random weights."""
     import torch
     from transformers import AutoModelForCausalLM
