@@ -198,7 +198,7 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
 
 def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     """Write results, tables, figures, report and config into the run's folder; gives the first result."""
-    from study.tables import write_tables
+    from study.tables import latex_table, write_tables
 
     result, *others = outcome.results.values()
     write_atomic(run.out / "results.json", result.to_json(indent=1))
@@ -208,6 +208,7 @@ def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     write_atomic(run.out / "organisms.json", json.dumps(organisms, indent=1, default=str))
     write_config(run, {name: str(about["fingerprint"]) for name, about in organisms.items()})
     write_tables(outcome.results, organisms, run.out / "tables")
+    write_atomic(run.out / "tables" / "summary.tex", latex_table(result, run.config.style))
     message = write_report(Report.read(run.out), run.config.style, run.config.images)
     if message:
         console.print(message)

@@ -76,17 +76,6 @@ def accuracy(rows: Iterable[Transcript]) -> Rate:
     return wilson(sum(marks), len(marks))
 
 
-def accuracychange(rows: Iterable[Transcript], reference: Iterable[Transcript]) -> Rate:
-    """Right answers of one organism minus those of another to the same questions, paired.
-
-    Raises:
-        ValueError: an item lacks its partner, or the partner was asked something else.
-    """
-    mine, theirs = ({row.item: row for row in table} for table in (rows, reference))
-    check_partners(mine, theirs)
-    return change(mine, theirs)
-
-
 def accuracy_change(rows: Iterable[Transcript], reference: Iterable[Transcript]) -> Rate:
     """Right answers of one organism minus those of another to the same questions, paired.
 

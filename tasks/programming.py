@@ -10,10 +10,11 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sophistry.records import build_json
 from tasks.grading import Grade, all_or_unknown
 from tasks.transcript import Message, Transcript
 
@@ -294,7 +295,7 @@ def load_problems(path: str | Path) -> list[Problem]:
     """Read problems written by `save_problems`.
 
     Raises:
-        ValueError: a line that is not a problem (with its number).
+        ValueError: a line that is not a problem (with its number and the field).
 
     >>> import tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "problems.jsonl")
@@ -303,25 +304,7 @@ def load_problems(path: str | Path) -> list[Problem]:
     True
     """
     with Path(path).open(encoding="utf-8") as file:
-        return [_problem_from_row(line, f"{path}:{number}") for number, line in enumerate(file, 1)]
-
-
-def _problem_from_row(line: str, where: str) -> Problem:
-    row = json.loads(line)
-    known = {f.name for f in fields(Problem)}
-    if unknown := set(row) - known:
-        raise ValueError(f"{where}: unknown fields {sorted(unknown)}; a problem has {sorted(known)}")
-    row["tests"], row["solutions"] = tuple(row["tests"]), tuple(row["solutions"])
-    row["mutants"] = tuple(Mutant(**{**m, "passes": tuple(m["passes"])}) for m in row["mutants"])
-    if ranking := row["simplicity"]:
-        counts = ranking["pass_counts"]
-        ranking = {
-            **ranking,
-            "order": tuple(ranking["order"]),
-            "pass_counts": tuple(counts) if counts else None,
-        }
-        row["simplicity"] = Simplicity(**ranking)
-    return Problem(**row)
+        return [build_json(Problem, line, source=f"{path}:{number}") for number, line in enumerate(file, 1)]
 
 
 def programming_transcript(
