@@ -22,6 +22,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from probes.rounding import constant_features
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -157,25 +159,27 @@ def fit_scaler(X: Float[np.ndarray, "row d"], weight: Float[np.ndarray, " row"],
     center = share @ X
     if kind == "center":
         return Scaler(center=center, scale=np.ones(width))
-    return Scaler(center=center, scale=spread_of(share @ (X - center) ** 2, center, kind))
+    variance = share @ (X - center) ** 2
+    return Scaler(center=center, scale=spread_of(variance, center, kind, float(weight.sum())))
 
 
 def spread_of(
-    variance: Float[np.ndarray, "*fit d"], center: Float[np.ndarray, "*fit d"], kind: str
+    variance: Float[np.ndarray, "*fit d"], center: Float[np.ndarray, "*fit d"], kind: str, rows: Any
 ) -> Float[np.ndarray, "*fit d"]:
-    """Return what features of this variance and mean are divided by, for each kind of scaling.
+    """Return what features of this variance and mean over `rows` rows are divided by, for each scaling.
 
-    >>> spread_of(np.array([4.0, 0.0]), np.array([0.0, 7.0]), "standard")
+    Features that are constant up to rounding are left unscaled, as `StandardScaler` leaves them.
+
+    >>> spread_of(np.array([4.0, 0.0]), np.array([0.0, 7.0]), "standard", 10)
     array([2., 1.])
     """
     if kind in ("none", "center"):
         return np.ones_like(variance)
+    constant = constant_features(variance, center, rows)
     if kind == "scalar":
-        total = variance.mean(-1, keepdims=True)
+        total = np.where(constant, 0.0, variance).mean(-1, keepdims=True)
         return np.broadcast_to(np.where(total > 0, np.sqrt(total), 1.0), variance.shape).copy()
-    # A feature constant up to rounding must not be blown up to unit variance.
-    floor = 10 * np.finfo(np.float64).eps * np.maximum(center**2, np.finfo(np.float64).tiny)
-    return np.where(variance > floor, np.sqrt(np.maximum(variance, 0.0)), 1.0)
+    return np.where(constant, 1.0, np.sqrt(np.maximum(variance, 0.0)))
 
 
 class LinearProbe(Probe):

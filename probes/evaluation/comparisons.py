@@ -21,6 +21,7 @@ from probes.evaluation.nulls import permuted_labels
 from probes.evaluation.results import ControlScore, Estimate, NullSummary, Recovered, StratumScore
 from probes.evaluation.shuffled import linear_in_labels, shuffled_scores
 from probes.evaluation.statistics import bootstrap_auroc, delong_test, interval_of_draws
+from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -243,7 +244,7 @@ def _spread_control(
     observed = judge.auroc(probe_scores).value or 0.0
     few = len(values) < 1 / (1 - judge.level)
     low, high = (values.min(), values.max()) if few else interval_of_draws(values, judge.level)
-    edges = np.histogram_bin_edges(np.r_[values, observed], bins=40)
+    edges = histogram_edges(np.r_[values, observed], 40)
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
         name=name,

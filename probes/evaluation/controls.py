@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probes.rounding import constant_features, is_flat
+
 if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
 
@@ -81,7 +83,8 @@ def random_direction_scores(
     rng = np.random.default_rng([seed, X.shape[1], n_directions])
     directions = rng.normal(size=(n_directions, X.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions @ (X - X.mean(0)).T
+    centred = np.where(constant_features(X.var(0), X.mean(0), len(X)), 0.0, X - X.mean(0))
+    return directions @ centred.T
 
 
 def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
@@ -103,7 +106,9 @@ def _fit_and_score(reader: Reader, values: np.ndarray, y: np.ndarray, others: np
     )
     model.fit(train, y)
     own = model.decision_function(train)
-    return (model.decision_function(new) - own.mean()) / (own.std() or 1.0)
+    if is_flat(own.std(), np.abs(own).max() + np.abs(model.intercept_).max()):
+        return np.zeros(len(others))
+    return (model.decision_function(new) - own.mean()) / own.std()
 
 
 def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
@@ -120,7 +125,7 @@ def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
 
 def _standard(train: np.ndarray, other: np.ndarray) -> Features:
     center, spread = train.mean(0), train.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
+    spread = np.where(constant_features(spread**2, center, len(train)), 1.0, spread)
     return (train - center) / spread, (other - center) / spread
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from probes.evaluation.groups import group_names
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Sample
 
@@ -114,7 +115,9 @@ class Domain(_Rows):
         name: how results call it, for example the organism's name.
         X: an activation store, or an array `[layer, row, d]` or `[row, d]`.
         y: 0/1 per row, 1 = misleading (incorrect).
-        groups: the question or problem of each row; splits and resampling never cut one.
+        groups: the question or problem of each row; splits and resampling never cut one. Equal values are one
+            group, whatever their type (1, 1.0). None says that every row is a question of its own, which a
+            result repeats as a warning: if rows share questions, intervals are then too short.
         texts: the response of each row, for the text-only controls.
         strata: name -> value per row (answer letter, length bin, truncated, evidence visible, ...).
         columns: name -> number per row that serves as a control score (log-probability, entropy, ...).
@@ -139,6 +142,7 @@ class Domain(_Rows):
     pairs: Any = None
     row_ids: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    own_groups: bool = False  # no groups were given: every row was taken for a question of its own
 
     # The four that everyone gives come first and by position: Domain(name, X, y, groups, ...).
     def __init__(
@@ -146,7 +150,7 @@ class Domain(_Rows):
         name: str,
         X: Any,
         y: Any,
-        groups: Any,
+        groups: Any = None,
         texts: Sequence[str] | None = None,
         strata: Mapping[str, Any] | None = None,
         *,
@@ -159,10 +163,19 @@ class Domain(_Rows):
     ):
         if not _is_store(X) and not hasattr(X, "shape"):
             X = np.asarray(X)
+        own_groups = groups is None
+        if groups is None:  # no two rows share a question, nor do rows of two domains
+            rows = len(X) if _is_store(X) else X.shape[-2] if np.ndim(X) > 1 else 0
+            groups = [f"{name}: row {row}" for row in range(rows)]
+        try:
+            names = group_names(groups)
+            ids = None if row_ids is None else group_names(row_ids, "row_ids").tolist()
+        except ValueError as error:
+            raise DomainError(f"{name}: {error}") from error
         given = {
             "name": name,
             "X": X,
-            "groups": np.asarray(groups).astype(str),
+            "groups": names,
             "layers": layers,
             "site": site,
             "y": np.asarray(y),
@@ -170,8 +183,9 @@ class Domain(_Rows):
             "strata": {key: np.asarray(value) for key, value in (strata or {}).items()},
             "columns": {key: np.asarray(value, dtype=np.float64) for key, value in (columns or {}).items()},
             "pairs": pairs,
-            "row_ids": row_ids,
+            "row_ids": ids,
             "meta": dict(meta or {}),
+            "own_groups": own_groups,
         }
         for key, value in given.items():
             object.__setattr__(self, key, value)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from probes.evaluation import metrics
-from probes.evaluation.nulls import MaxNull, max_statistic_null, summarise_null
+from probes.evaluation.nulls import NO_SPREAD, MaxNull, quiet_null, summarise_null
 from probes.evaluation.power import equivalence_of_draws, minimum_detectable_auroc
 from probes.evaluation.results import (
     Calibration,
@@ -30,6 +30,7 @@ from probes.evaluation.statistics import (
     interval_of_draws,
     wilson_interval,
 )
+from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Judge:
     ):
         self.domain, self.y, self.groups = domain, domain.y, domain.groups
         self.level, self.margin, self.seed, self.n_permutations = level, margin, seed, n_permutations
+        self.warnings: dict[str, None] = {}  # what no number of a record may hide, in order and once
         self.resample = GroupBootstrap(self.y, self.groups, n_draws=n_draws, seed=seed)
 
     def draws(self, scores: np.ndarray) -> np.ndarray:
@@ -85,9 +87,10 @@ class Judge:
 
     def null(self, scores: np.ndarray) -> MaxNull:
         """Return the permutation null of the best of `scores` `[..., row]`."""
-        return max_statistic_null(
-            self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed
-        )
+        found = quiet_null(self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed)
+        if found.p_value is None:
+            self.warnings[f"{self.domain.name}: " + NO_SPREAD.format(unit=found.unit)] = None
+        return found
 
     def evaluate(
         self,
@@ -184,7 +187,7 @@ class Judge:
         )
 
     def _histogram(self, scores: np.ndarray, n_bins: int = 30) -> Histogram:
-        edges = np.histogram_bin_edges(scores, bins=n_bins)
+        edges = histogram_edges(scores, n_bins)
         positive, negative = (np.histogram(scores[self.y == label], bins=edges)[0] for label in (1, 0))
         return Histogram(
             edges=tuple(edges.tolist()), positive=tuple(positive.tolist()), negative=tuple(negative.tolist())

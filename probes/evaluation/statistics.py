@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm, rankdata
 
+from probes.evaluation.groups import group_members
 from probes.evaluation.metrics import auroc_columns, check_labels, weighted_auroc
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class GroupBootstrap:
 
     def __init__(self, y: ArrayLike, groups: ArrayLike | None = None, n_draws: int = 2000, seed: int = 0):
         self.y = check_labels(y)
-        self.member = _members(groups, len(self.y))
+        self.member = group_members(groups, len(self.y))
         self.n_groups = int(self.member.max()) + 1
         self.n_draws = n_draws
         if self.n_groups < 2:
@@ -230,7 +231,7 @@ def delong_covariance(
     """
     scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     labels = check_labels(y, scores)
-    member = _members(groups, len(labels))
+    member = group_members(groups, len(labels))
     n1 = int(labels.sum())
     n0 = len(labels) - n1
     everyone = rankdata(scores, axis=1)
@@ -295,7 +296,7 @@ def delong_interval(
     """
     values, covariance = delong_covariance(y, np.asarray(scores, dtype=np.float64)[None], groups)
     labels = check_labels(y)
-    member = _members(groups, len(labels))
+    member = group_members(groups, len(labels))
     value, variance = float(values[0]), float(covariance[0, 0])
     n1 = len(np.unique(member[labels == 1]))
     n0 = len(np.unique(member[labels == 0]))
@@ -404,15 +405,6 @@ def _interval(
         n_groups=draws.n_groups,
         redrawn=draws.redrawn,
     )
-
-
-def _members(groups: ArrayLike | None, rows: int) -> np.ndarray:
-    if groups is None:
-        return np.arange(rows)
-    names = np.asarray(groups)
-    if names.shape != (rows,):
-        raise ValueError(f"groups must have one entry per row: got shape {names.shape} for {rows} rows")
-    return np.unique(names, return_inverse=True)[1]
 
 
 def _cluster_sums(values: np.ndarray, member: np.ndarray, size: int) -> np.ndarray:

@@ -124,6 +124,7 @@ def transfer(
         run_verdicts(setup, found)
         run_repeats(setup, found, **how)
     designs.run_contrast(domains, judges, options, found)
+    found.warnings += [warning for judge in judges.values() for warning in judge.warnings]
     return TransferResult(
         source=source.name,
         headline_probe=families[0].name,
