@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,6 +44,12 @@ class Probe(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     n_features_in_: int
     provenance_: Any
+    registry: ClassVar[dict[tuple[str, str], type[Probe]]] = {}
+    """Every imported probe class by module and name: where `load_probe` looks a file's class up."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        Probe.registry[cls.__module__, cls.__qualname__] = cls
 
     @abstractmethod
     def decision_function(self, X: Any) -> Float[np.ndarray, " row"]:

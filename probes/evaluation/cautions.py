@@ -40,7 +40,7 @@ def cautions(
         movable = exchangeable_share(domain.y, domain.groups)
         if movable < MOST:
             found.append(
-                f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of one class and of "
+                f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of one class, of "
                 "a size that no other group has, and never move in the permutation null, whose p-values are "
                 "conservative"
             )

@@ -30,6 +30,9 @@ __all__ = [
     "trigger_scores",
 ]
 
+PRESENT = ("yes", "true", "1", "on", "y", "t", "present", "with", "triggered", "trigger")
+ABSENT = ("no", "false", "0", "off", "n", "f", "absent", "without", "plain", "none", "nan", "")
+
 Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training rows and of the others
 
 
@@ -88,12 +91,33 @@ def random_direction_scores(
 
 
 def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
-    """Return what a mere trigger detector says: 1 behind the trigger, else 0 (`strata["trigger"]` is "yes").
+    """Return what a mere trigger detector says: 1 behind the trigger, else 0.
 
-    Nothing is fitted: the trigger is meant to go with wrong answers, so the sign is known.
+    Reads `strata["trigger"]`, else `columns["trigger"]`, in any usual coding: yes/no, true/false, 1/0,
+    on/off; missing values and "none" are 0. Nothing is fitted: the trigger is meant to go with wrong answers,
+    so the sign is known.
+
+    Raises ValueError for a level that is neither.
     """
-    levels = (domain.strata or {}).get("trigger")
-    return np.zeros(len(domain)) if levels is None else (np.asarray(levels).astype(str) == "yes") * 1.0
+    levels = (domain.strata or {}).get("trigger", (domain.columns or {}).get("trigger"))
+    if levels is None:
+        return np.zeros(len(domain))
+    names = [_level(value) for value in np.asarray(levels).tolist()]
+    if unknown := sorted(set(names) - set(PRESENT) - set(ABSENT)):
+        raise ValueError(
+            f"{domain.name}: trigger has level {unknown[0]!r}, and whether that is behind the trigger is not "
+            f"known; code it as one of {', '.join(PRESENT)} or {', '.join(filter(None, ABSENT))}"
+        )
+    return np.array([name in PRESENT for name in names], dtype=np.float64)
+
+
+def _level(value: Any) -> str:
+    if value is None or value != value:
+        return "none"
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    text = str(value).strip().lower()
+    return text.removesuffix(".0")
 
 
 def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -27,7 +27,9 @@ from probes.evaluation.statistics import (
     clopper_pearson,
     delong_interval,
     design_effect,
+    has_spread,
     interval_of_draws,
+    newcombe_difference,
     wilson_interval,
 )
 from probes.rounding import histogram_edges
@@ -85,6 +87,17 @@ class Assessor:
             self.y, scores, self.groups, self.draws(scores) if draws is None else draws, self.level
         )
 
+    def difference(
+        self, first: Estimate, second: Estimate, drawn: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[float, float]:
+        """Return the interval of the difference of two AUROCs, paired by their draws.
+
+        Where one of them is 0 or 1 its draws are all the same: then Newcombe's, from both intervals.
+        """
+        if all(has_spread(draws) for draws in drawn):
+            return interval_of_draws(drawn[0] - drawn[1], self.level)
+        return newcombe_difference(first, second)
+
     def null(self, scores: np.ndarray) -> MaxNull:
         """Return the permutation null of the best of `scores` `[..., row]`."""
         found = quiet_null(self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed)
@@ -120,7 +133,9 @@ class Assessor:
         tested = scores[None] if grid_scores is None else grid_scores
         null = None if fitted_here else self.null(tested)
         sample = self.domain.sample
-        equivalence = equivalence_of_draws(draws, self.margin)
+        equivalence = equivalence_of_draws(
+            draws, self.margin, edge=lambda level: delong_interval(self.y, scores, self.groups, level=level)
+        )
         estimate = self.auroc(scores, draws)
         mde = minimum_detectable_auroc(
             sample.n_positive, sample.n_negative, design_effect=design_effect(self.y, scores, self.groups)
@@ -199,7 +214,7 @@ def estimate_auroc(
 ) -> Estimate:
     """Return an AUROC with its bootstrap interval, or Newcombe's where every draw is the same."""
     value = metrics.auroc(y, scores)
-    if np.ptp(draws) < 1e-12:
+    if not has_spread(draws):
         fallback = delong_interval(y, scores, groups, level=level)
         return Estimate(
             value=value, low=fallback.low, high=fallback.high, level=level, method=fallback.method

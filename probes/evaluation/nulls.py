@@ -33,7 +33,7 @@ __all__ = ["MaxNull", "exchangeable_share", "max_statistic_null", "permuted_labe
 
 NO_SPREAD = (
     "no permutation of the labels (unit: {unit}) changes the AUROC, so there is no p-value: either all "
-    "scores are equal or no label can move; give more groups of the same size, or groups that hold both classes"
+    "scores are equal or no label can move; give groups of the same size, or of both classes"
 )
 UNITS = ("auto", "rows", "groups", "within")
 

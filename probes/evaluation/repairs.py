@@ -28,7 +28,6 @@ from probes.evaluation.evaluate import ReadOut, proportion
 from probes.evaluation.families import score_size
 from probes.evaluation.metrics import auroc_columns, balanced_accuracy, brier_score
 from probes.evaluation.results import Estimate, Repair
-from probes.evaluation.statistics import interval_of_draws
 from probes.rounding import constant_features, is_flat
 
 if TYPE_CHECKING:
@@ -84,9 +83,10 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
             assessor.draws(scored.frozen[target.name]),
             assessor.draws(scored.ceiling[target.name]),
         )
-        low, _ = interval_of_draws(d2_draws - d1_draws, assessor.level)
-        d1 = assessor.auroc(scored.frozen[target.name], d1_draws).value or 0.0
-        d2 = assessor.auroc(scored.ceiling[target.name], d2_draws).value or 0.0
+        frozen = assessor.auroc(scored.frozen[target.name], d1_draws)
+        ceiling = assessor.auroc(scored.ceiling[target.name], d2_draws)
+        low, _ = assessor.difference(ceiling, frozen, (d2_draws, d1_draws))
+        d1, d2 = frozen.value or 0.0, ceiling.value or 0.0
         has_gap = low > 0  # a probe that beats the ceiling leaves nothing to repair
         for step in _steps(setup, scored, target, alpha):
             auroc = assessor.auroc(step.scores)
