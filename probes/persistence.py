@@ -149,8 +149,8 @@ def probe_class(name: str, module: str | None, path: Path) -> type[Probe]:
         return known[module, name]
     elif not _is_own(module):
         raise ValueError(
-            f"{path}: probe {name!r} is defined in the module {module!r}, which has not been imported (a file "
-            f"never makes load_probe import anything); run `import {module}` first if you trust it"
+            f"{path}: probe {name!r} is defined in the module {module!r}, which is not imported (no file "
+            f"makes load_probe import anything); run `import {module}` first if you trust it"
             if module != "__main__"
             else f"{path}: probe {name!r} was defined in a notebook or script; define it again before loading"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm, rankdata
+from scipy.stats import binomtest, norm, rankdata
 
 from probes.evaluation.groups import group_members
 from probes.evaluation.metrics import auroc_columns, check_labels, weighted_auroc
@@ -408,13 +408,8 @@ def wilson_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     """
     if n == 0:
         return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    rate = hits / n
-    center = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    width = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, float(center - width)) if hits else 0.0, min(
-        1.0, float(center + width)
-    ) if hits < n else 1.0
+    ends = binomtest(hits, n).proportion_ci(level, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -424,12 +419,10 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     >>> round(low, 3), round(high, 3)
     (0.002, 0.029)
     """
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(1 - tail, hits + 1, n - hits))
-    return low, high
+    if n == 0:
+        return 0.0, 1.0
+    ends = binomtest(hits, n).proportion_ci(level, method="exact")
+    return float(ends.low), float(ends.high)
 
 
 def _interval(

@@ -192,3 +192,26 @@ def test_stores_with_broken_numbers_are_refused_where_they_are_read() -> None:
     domain = Domain("a", CountingStore(X), planted.y, planted.groups)
     with pytest.raises(DomainError, match="layer 1 of the store holds NaN"):
         sweep(domain, "mean-difference")
+
+
+def test_part_of_a_store_is_the_rows_that_are_asked_for(store) -> None:
+    acts, rows = store
+    labels = {row["id"]: "false" if i % 2 else "true" for i, row in enumerate(rows)}
+    whole = Domain.from_store(acts, labels, positive="false")
+    assert whole.groups.tolist() == [row["group"] for row in rows]
+    assert whole.y.tolist() == [i % 2 for i in range(48)]
+    part = Domain.from_store(acts, labels, positive="false", subset=["r9", "r2", "r5", "r4"])
+    assert part.y.tolist() == [1, 0, 1, 0]
+    assert part.groups.tolist() == ["g2", "g0", "g1", "g1"]
+    np.testing.assert_array_equal(part.layer(1), acts.array(2)[[9, 2, 5, 4]])
+    assert part.data_hash != whole.data_hash
+    with pytest.raises(DomainError, match="no row 'r99'"):
+        Domain.from_store(acts, labels, positive="false", subset=["r99"])
+    with pytest.raises(DomainError, match="row 'r2' has no label"):
+        Domain.from_store(acts, {"r1": 1, "r0": 0}, subset=["r1", "r2"])
+
+
+def test_labels_may_be_named() -> None:
+    assert Domain("a", X, ["t", "f", "t", "f"], GROUPS, positive="f").y.tolist() == [0, 1, 0, 1]
+    with pytest.raises(DomainError, match="needs labels of two values"):
+        Domain("a", X, ["t", "f", "t", "u"], GROUPS, positive="f")
