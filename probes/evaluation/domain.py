@@ -377,6 +377,53 @@ def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
                 f"rows of {source.name}, so the probe would have seen their labels; remove them "
                 "from one domain"
             )
+        if again := _extracted_again(source, other, middle):
+            raise DomainError(
+                f"leaked target labels: {again} rows of {other.name} are statements of {source.name} "
+                "extracted again (the same text or tokens, nearly the same activations) under other groups; "
+                "give equal statements one group, or remove them from one domain"
+            )
+
+
+NEAR = 0.05  # of a row's distance from the mean; number types and batches move activations by less
+
+
+def _extracted_again(source: Domain, other: Domain, middle: int) -> int:
+    """Count rows of `other` with the text or tokens of a source row of another group, and near it.
+
+    Text alone is no proof: many questions are answered `B`. Of one statement read twice by one model the
+    activations are equal up to number type and batch.
+    """
+    both_have_texts = source.texts is not None and other.texts is not None
+    read = _texts if both_have_texts else _kept_tokens
+    ours, theirs = read(source), read(other)
+    if ours is None or theirs is None:
+        return 0
+    rows_of: dict[Any, list[int]] = {}
+    for row, statement in enumerate(ours):
+        rows_of.setdefault(statement, []).append(row)
+    if not rows_of.keys() & set(theirs):
+        return 0
+    X, Z = source.layer(middle), other.layer(middle)
+    size = np.linalg.norm(X - X.mean(0), axis=1)
+    return sum(
+        any(
+            source.groups[i] != other.groups[row] and np.linalg.norm(X[i] - Z[row]) <= NEAR * size[i]
+            for i in rows_of.get(statement, ())
+        )
+        for row, statement in enumerate(theirs)
+    )
+
+
+def _texts(domain: Domain) -> list[Any] | None:
+    return None if domain.texts is None else list(domain.texts)
+
+
+def _kept_tokens(domain: Domain) -> list[Any] | None:
+    """Return the token ids that a store kept of each row; None for arrays."""
+    if not hasattr(domain.X, "tokens_of"):
+        return None
+    return [tuple(map(int, domain.X.tokens_of(row)[0])) for row in range(len(domain))]
 
 
 def row_hashes(domain: Domain, index: int) -> list[bytes]:
