@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from tasks.transcript import Transcript
 
@@ -35,11 +35,8 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"need 0 <= successes <= n and n > 0, got {successes} of {n}")
-    z = float(norm.ppf(0.5 + confidence / 2))
-    p, z2 = successes / n, z * z
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = z / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
-    return Rate(estimate=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
+    ends = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Rate(estimate=successes / n, low=float(ends.low), high=float(ends.high), n=n)
 
 
 def paired_difference(first: Sequence[bool], second: Sequence[bool], *, confidence: float = 0.95) -> Rate:

@@ -22,6 +22,7 @@ from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns, platt
 from probes.progress import track
+from probes.rounding import is_flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,15 +217,20 @@ def _fit_layer(
     weight = masks / masks.sum(1, keepdims=True)
     location = np.einsum("fsn,fn->fs", own, weight)
     spread = np.sqrt(np.einsum("fsn,fn->fs", (own - location[..., None]) ** 2, weight))
-    spread = np.where(spread > 0, spread, 1.0)
-    scaled = (own - location[..., None]) / spread[..., None]
+    # A fit whose scores do not vary on its own training rows has learned nothing: all its scores are equal.
+    flat = is_flat(spread, cells.score_sizes(X, own))
+    spread = np.where(flat, 1.0, spread)
+
+    def rescale(scores: np.ndarray) -> np.ndarray:
+        return np.where(flat[..., None], 0.0, (scores - location[..., None]) / spread[..., None])
+
+    scaled = rescale(own)
     rows = np.arange(len(X))
     oof = scaled[1 + plan.fold, :, rows].T
     inner = _inner_scores(scaled, plan) if plan.nested else None
     elsewhere, elsewhere_out = {}, {}
     for other in others:
-        scores = cells.scores(other.layer(index))
-        scores = (scores - location[..., None]) / spread[..., None]
+        scores = rescale(cells.scores(other.layer(index)))
         elsewhere[other.name] = scores[0].astype(np.float32)
         if fold_of is not None:
             fits = np.array([1 + fold_of[str(group)] for group in other.groups])
