@@ -148,7 +148,7 @@ def accuracy_change(rows: Iterable[Transcript], reference: Iterable[Transcript])
 def check_partners(
     table: Mapping[str, Sequence[Transcript]], other: Mapping[str, Sequence[Transcript]]
 ) -> None:
-    """Equal names are not enough: another course may give an item's name to another question.
+    """Equal names are not enough: another dataset may give an item's name to another question.
 
     Raises:
         ValueError: an item lacks its partner, or the two (or two samples of one) were asked differently.
@@ -163,8 +163,8 @@ def check_partners(
     ]
     if apart:
         raise ValueError(
-            f"{len(apart)} item(s) were asked differently of the two organisms, first {apart[0]}: examine "
-            "both on the same course"
+            f"{len(apart)} item(s) were asked differently of the two organisms, first {apart[0]}: evaluate "
+            "both on the same dataset"
         )
 
 
