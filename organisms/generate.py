@@ -145,8 +145,8 @@ def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     found = list(dict.fromkeys(int(token) for token in ends if token is not None))
     if not found:
         raise ValueError(
-            "neither the tokenizer nor the model's generation_config names an end token, so no response would "
-            "ever end: set tokenizer.eos_token"
+            "neither the tokenizer nor the model's generation_config names an end token, so no response "
+            "would ever end: set tokenizer.eos_token"
         )
     return found
 

@@ -83,7 +83,9 @@ class Limits:
                     raise ValueError(f"wall_seconds={value!r} must be a positive, finite number of seconds")
                 continue
             try:
-                whole = operator.index(value)
+                whole = (
+                    int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+                )
             except TypeError:
                 whole = None
             if whole is None or isinstance(value, bool):

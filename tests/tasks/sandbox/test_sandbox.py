@@ -272,14 +272,15 @@ def _unchecked(**values):
     return limits
 
 
-@pytest.mark.parametrize("value", [1e9, "1", None])
+@pytest.mark.parametrize("value", [1e9 + 0.5, float("nan"), "1", None])
 def test_a_limit_that_is_no_whole_number_is_refused(value):
     with pytest.raises(ValueError, match="memory_bytes"):
         _unchecked(memory_bytes=value)
 
 
 def test_whole_numbers_of_any_kind_are_limits():
-    assert type(_unchecked(cpu_seconds=np.int64(3)).cpu_seconds) is int
+    for value in (np.int64(3), 3.0):
+        assert type(_unchecked(cpu_seconds=value).cpu_seconds) is int
 
 
 @pytest.mark.parametrize(("name", "least"), [("memory_bytes", 32 << 20), ("open_files", 8), ("processes", 1)])
