@@ -86,7 +86,7 @@ def sandbox_options(*, python: str, tmp_bytes: int, status: int, seccomp: int | 
 
 
 def hidden_folders(python: str, library: Path = _LIBRARY) -> list[str]:
-    """Folders inside the sandbox that are shown empty: the packages of interpreters, and this library wherever it is.
+    """Folders inside the sandbox that are shown empty: interpreters' packages, and this library.
 
     Who can read how problems are made can print the answers. The interpreter runs with `-S`, so no program
     can import from these folders anyway.

@@ -509,7 +509,8 @@ def test_one_test_never_sees_what_another_left():
 def test_no_installed_package_and_no_source_of_ours_is_visible():
     program = """
         import os, sys
-        found = [os.path.join(d, f) for top in ("/usr/lib/python3", "/usr/local", "/opt") for d, _, fs in os.walk(top) for f in fs]
+        found = [os.path.join(d, f) for t in ("/usr/lib/python3", "/usr/local", "/opt")
+                 for d, _, fs in os.walk(t) for f in fs]
         shown = [f for f in found if "/site-packages/" in f or "/dist-packages/" in f]
         ours = [f for f in found if "minicode" in f or f.endswith(("number_operations.py", "comparator.py"))]
         print(len(found) > 100, len(shown), len(ours))
