@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 LOSS_CURVE = "loss.json"
 """File beside the checkpoints: the logged losses and accuracies."""
 _CURVES = ("loss", "accuracy", "decisive_accuracy")
-LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,14 +236,14 @@ def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
 
 
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
-    """A fresh LoRA adapter on every linear layer of the blocks."""
+    """A fresh LoRA adapter on every linear layer of the blocks, however the architecture names them."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=0.0,
-        target_modules=LINEAR_LAYERS,
+        target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
