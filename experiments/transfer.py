@@ -57,8 +57,9 @@ class TransferConfig:
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
     model: str = "smollm2"
     """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
-    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    """Number type of weights and computation."""
+    dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
+    """Number type of weights and computation; auto: bfloat16 where this machine computes it fast, else
+    float32."""
     device: str | None = None
     """Where models compute, for example cpu or cuda:0; none: a GPU when there is one."""
     threads: int | None = None

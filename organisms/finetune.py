@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from organisms.generate import render
 from organisms.lora import fused_adapters
@@ -76,8 +77,8 @@ class FineTuneSpec:
     given, as a curriculum or twins need."""
     max_tokens: int = 512
     """Longest example, prompt and response together; longer ones are refused, never cut."""
-    autocast: bool = True
-    """bf16 autocast around fp32 adapter weights."""
+    autocast: Literal["auto"] | bool = "auto"
+    """bfloat16 autocast around float32 adapter weights; auto: where this machine computes bfloat16 fast."""
     seed: int = 0
     save_every: int = 100
     """Steps between checkpoints; an interrupted run goes on from the last one."""
@@ -270,6 +271,7 @@ def fine_tune(
     if not examples:
         raise ValueError("no training examples")
     work_dir = Path(work_dir)
+    spec = replace(spec, autocast=resolve_autocast(spec.autocast, next(model.parameters()).device.type))
     rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
     arguments = TrainingArguments(
         output_dir=str(work_dir),
@@ -278,7 +280,7 @@ def fine_tune(
         learning_rate=spec.learning_rate,
         lr_scheduler_type=spec.schedule,
         warmup_steps=spec.warmup,
-        bf16=spec.autocast,
+        bf16=bool(spec.autocast),
         use_cpu=not torch.cuda.is_available(),
         logging_steps=min(10, spec.steps),
         save_strategy="steps",

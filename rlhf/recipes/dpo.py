@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
 
@@ -82,7 +83,7 @@ def train_dpo(
         per_device_train_batch_size=spec.batch_size,
         num_train_epochs=spec.epochs,
         max_length=None,
-        bf16=True,
+        bf16=resolve_autocast("auto"),
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         logging_steps=5,
