@@ -17,6 +17,7 @@ from activations.adapters import Adapter, AdapterMismatchError, AdapterSwitch, a
 from activations.dtype import DTYPES, best_device, resolve_dtype
 from activations.fingerprint import fingerprint_adapted, fingerprint_module, fingerprint_switched
 from activations.weights import Weights, check_readable, find_weights, read_checkpoint, read_config
+from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,6 +62,7 @@ class Base:
         return AutoTokenizer.from_pretrained(self.weights.prepare(), trust_remote_code=False)
 
 
+@quiet_libraries()
 def _read_weights(base: Base) -> Any:
     import torch
 

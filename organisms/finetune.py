@@ -24,6 +24,7 @@ from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from organisms.generate import render
 from organisms.lora import fused_adapters
+from sophistry.quiet import quiet_libraries
 from tasks.dataset import Lesson
 from tasks.transcript import Message
 
@@ -230,6 +231,7 @@ def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
     return f"{len(rows)} examples, sha256 {digest.hexdigest()}"
 
 
+@quiet_libraries()
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     """A fresh LoRA adapter on every linear layer of the blocks."""
     from peft import LoraConfig, get_peft_model
@@ -244,6 +246,7 @@ def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
 
 
+@quiet_libraries()
 def fine_tune(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,

@@ -10,6 +10,7 @@ from activations import LoadedModel, load_model
 from activations.dtype import resolve_autocast
 from organisms.finetune import FineTuneSpec, add_adapter
 from organisms.record import ADAPTER, CHECKPOINT, read_organism
+from sophistry.quiet import quiet_libraries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,13 @@ class Trainable:
     """Fingerprint of all its weights as they are now, before training."""
 
 
+@quiet_libraries()
 def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Trainable:
     """Open what training starts from.
 
     The base is frozen in the type it computes in: bfloat16 with autocast, else fp32. The adapter (a fresh
-    one, or a copy of ``parent``'s) trains in fp32. With rank 0 all weights train in fp32, starting from ``parent``'s where there is one.
+    one, or a copy of ``parent``'s) trains in fp32. With rank 0 all weights train in fp32, starting from
+    ``parent``'s where there is one.
 
     Raises:
         ValueError: ``parent`` belongs to another base, or its adapter has another rank or alpha than the

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
+from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,6 +39,7 @@ class DPOSpec:
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
 
+@quiet_libraries()
 def train_dpo(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
