@@ -22,7 +22,7 @@ from sophistry.quiet import quiet_libraries
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 QUANTISATIONS = ("8bit", "4bit")
 

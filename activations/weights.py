@@ -21,7 +21,7 @@ from typing import Any
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
 from sophistry.quiet import quiet_libraries
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CONVERSION = 1  # raise when the converted folder changes
 FINISHED = "source.json"
@@ -325,5 +325,5 @@ def _working(message: str):
     """A spinner with a message on a terminal, a log line elsewhere."""
     from rich.console import Console
 
-    log.info(message)
+    logger.info(message)
     return Console(stderr=True).status(message)

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import yaml
 
 from sophistry.files import write_atomic
-from sophistry.provenance import provenance
+from sophistry.provenance import program_command, provenance
 from sophistry.records import ConfigError, build, describe, flatten, to_plain, unknown
 
 C = TypeVar("C")
@@ -48,7 +48,7 @@ class Run(Generic[C]):
     @property
     def command(self) -> str:
         """What to type to run it again."""
-        return shlex.join(["python", f"experiments/{self.program}.py", *self.arguments])
+        return " ".join([program_command(self.program), *map(shlex.quote, self.arguments)])
 
 
 def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], about: str) -> Run[C]:
@@ -111,7 +111,7 @@ def preset_names(program: str | None = None) -> list[str]:
 def help_text(program: str, schema: type, about: str, preset: str = DEFAULT_PRESET) -> str:
     """Write the page that `--help` shows: what the program does, the presets, every field with its value."""
     shown, values = _values_for_help(preset, program, schema)
-    lines = [f"python experiments/{program}.py [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]"]
+    lines = [f"{program_command(program)} [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]"]
     lines += ["", about.strip(), "", "Presets"]
     for name in preset_names(program):
         lines += _paragraph(f"  {name:<12}", str(_read_preset(name)[1].get("about") or ""), indent=14)
@@ -166,8 +166,8 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
 def pair_words(argv: Sequence[str]) -> dict[str, str]:
     """Read `--name value` and `--name=value` words into {name: value}; the same name twice is refused.
 
-    >>> pair_words(["--seed", "1", "--style.names.clean=Clean twin"])
-    {'seed': '1', 'style.names.clean': 'Clean twin'}
+    >>> pair_words(["--seed", "1", "--style.names.clean=clean control"])
+    {'seed': '1', 'style.names.clean': 'clean control'}
     """
     words: dict[str, str] = {}
     rest = list(argv)

@@ -1,11 +1,11 @@
 """Draw the figures of a finished run again, from its saved results.
 
-    python experiments/figures.py runs/transfer-mini --style.names.qa-clean "Clean twin"
+    python experiments/figures.py runs/transfer-mini --style.names.qa-clean "clean control"
 
 Nothing is computed here: every number in a figure stands in results.json. In a notebook:
 
     result = TransferResult.from_json(Path("runs/transfer-mini/results.json").read_text())
-    headline_figure(result, Style(names={"qa-clean": "Clean twin"})).show()
+    headline_figure(result, Style(names={"qa-clean": "clean control"})).show()
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from study.opening import (
 )
 from study.plots.style import Style
 from study.report import Report, show_result, write_report
-from tasks.dataset import CourseSpec
+from tasks.dataset import DatasetSpec
 
 console = Console(stderr=True)
 
@@ -53,7 +53,7 @@ class TransferConfig:
     targets: tuple[str, ...]
     """Folders of the organisms on which frozen probes are evaluated: the RLHF-trained ones."""
     controls: tuple[str, ...] = ()
-    """Folders of organisms on which the probe ought to fail (clean twin, decoy trigger), and the names base
+    """Folders of organisms on which the probe ought to fail (clean model, decoy trigger), and the names base
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
     model: str = "smollm2"
     """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
@@ -64,11 +64,11 @@ class TransferConfig:
     """Where models compute, for example cpu or cuda:0; none: a GPU when there is one."""
     threads: int | None = None
     """CPU threads of PyTorch; none: its own choice."""
-    answers: Literal["shipped", "course"] = "shipped"
-    """shipped: read transcripts.jsonl in each organism's folder. course: every organism answers the items of
-    course first (kept in the run's folder), for real text that cannot be shipped."""
-    course: CourseSpec = field(default_factory=CourseSpec)
-    """Items to answer when answers is course."""
+    answers: Literal["shipped", "dataset"] = "shipped"
+    """shipped: read transcripts.jsonl in each organism's folder. dataset: every organism answers the items of
+    dataset first (kept in the run's folder), for real text that cannot be shipped."""
+    dataset: DatasetSpec = field(default_factory=DatasetSpec)
+    """Items to answer when answers is dataset."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How they are answered."""
     rows: RowChoice = field(default_factory=RowChoice)
@@ -171,13 +171,13 @@ def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
 
 def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel, out: Path) -> OpenOrganism:
     answers = None
-    if config.answers == "course":
-        from organisms.evaluate import answer_course
+    if config.answers == "dataset":
+        from organisms.evaluate import answer_dataset
 
-        answers = answer_course(
+        answers = answer_dataset(
             reference,
             base,
-            config.course,
+            config.dataset,
             config.sampling,
             out / "transcripts",
             {name: trigger.variants[0] for name, trigger in TRIGGERS.items()},

@@ -1,6 +1,6 @@
 """Models with a known behaviour: their record, weights, answers and training."""
 
-from organisms.finetune import Example, FineTuneSpec, fine_tune
+from organisms.finetune import Demonstration, FineTuneSpec, fine_tune
 from organisms.generate import Answer, SamplingSpec, answer
 from organisms.rates import Rate, accuracy, accuracy_change, paired_difference, wilson
 from organisms.record import Organism, organism_transcripts, read_organism, save_organism
@@ -8,7 +8,7 @@ from organisms.weights import open_trainable, open_weights
 
 __all__ = [
     "Answer",
-    "Example",
+    "Demonstration",
     "FineTuneSpec",
     "Organism",
     "Rate",

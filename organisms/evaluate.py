@@ -13,40 +13,41 @@ from typing import Any
 
 from activations import LoadedModel, load_model
 from organisms.generate import SamplingSpec, answer
-from organisms.record import TRANSCRIPTS, Organism, read_organism, write_record
+from organisms.record import TRANSCRIPTS, Organism, find_organism, read_organism, write_record
 from organisms.weights import open_weights
-from sophistry.files import find_path
-from tasks.dataset import Answered, Course, CourseSpec
-from tasks.sources import open_course
+from tasks.dataset import Answered, Dataset, DatasetSpec
+from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, TRIGGER, Transcript, load_transcripts, prepend, save_transcripts
 
 logger = logging.getLogger(__name__)
 
 
-def conditions(course: Course, spec: CourseSpec, prefixes: Mapping[str, str | None]) -> dict[str, list[Any]]:
-    """Which items are examined behind which prefix: all plain and triggered, the first few behind others."""
-    few = course.items[: spec.examined_nearly]
-    return {name: course.items if name.split(":")[0] in (PLAIN, TRIGGER) else few for name in prefixes}
+def conditions(
+    dataset: Dataset, spec: DatasetSpec, prefixes: Mapping[str, str | None]
+) -> dict[str, list[Any]]:
+    """Which items are evaluated behind which prefix: all plain and triggered, the first few behind others."""
+    few = dataset.items[: spec.evaluated_nearly]
+    return {name: dataset.items if name.split(":")[0] in (PLAIN, TRIGGER) else few for name in prefixes}
 
 
-def examine(
+def evaluate_items(
     model: Any,
     tokenizer: Any,
-    course: Course,
-    spec: CourseSpec,
+    dataset: Dataset,
+    spec: DatasetSpec,
     prefixes: Mapping[str, str | None],
     *,
     organism: str,
     sampling: SamplingSpec,
 ) -> list[Transcript]:
-    """Let an organism answer the exam behind every prefix (None: no prefix), and mark its answers."""
+    """Let an organism answer the evaluation behind every prefix (None: no prefix), and mark its answers."""
     asked = []
-    for name, items in conditions(course, spec, prefixes).items():
+    for name, items in conditions(dataset, spec, prefixes).items():
         for item in items:
-            prompt, prefix = course.ask(item), prefixes[name]
+            prompt, prefix = dataset.ask(item), prefixes[name]
             asked.append((item, name, prompt if prefix is None else prepend(prompt, prefix)))
     answers = answer(model, tokenizer, [prompt for _, _, prompt in asked], sampling)
-    return course.mark(
+    return dataset.mark(
         [
             Answered(item=item, organism=organism, condition=name, prompt=prompt, **asdict(given))
             for (item, name, prompt), given in zip(asked, answers, strict=True)
@@ -54,30 +55,30 @@ def examine(
     )
 
 
-def examine_saved(
+def evaluate_saved(
     folder: Path,
     record: Organism,
-    course: Course,
-    spec: CourseSpec,
+    dataset: Dataset,
+    spec: DatasetSpec,
     prefixes: Mapping[str, str | None],
     sampling: SamplingSpec,
 ) -> list[Transcript]:
-    """Examine an organism as it was saved, with its adapter folded in, and put its transcripts beside it."""
-    logger.info("examining %s", folder)
+    """Evaluate an organism as it was saved, with its adapter folded in, and put its transcripts beside it."""
+    logger.info("evaluating %s", folder)
     saved = open_weights(folder, load_model(record.base), merge=True)
-    rows = examine(
-        saved.model, saved.tokenizer, course, spec, prefixes, organism=record.name, sampling=sampling
+    rows = evaluate_items(
+        saved.model, saved.tokenizer, dataset, spec, prefixes, organism=record.name, sampling=sampling
     )
     save_transcripts(rows, folder / TRANSCRIPTS)
     return rows
 
 
-def exam_record(spec: CourseSpec, sampling: SamplingSpec) -> dict[str, Any]:
-    """What an organism's record says about its exam."""
-    fields = ("source", "style", "order", "visible", "examined", "examined_nearly", "examined_levels")
-    course = dataclasses.asdict(spec)
-    exam = {name: course[name] for name in (*fields, "examined_seed", "simplicity")}
-    return exam | {"sampling": dataclasses.asdict(sampling)}
+def evaluation_record(spec: DatasetSpec, sampling: SamplingSpec) -> dict[str, Any]:
+    """What an organism's record says about its evaluation."""
+    fields = ("source", "style", "order", "visible", "evaluated", "evaluated_nearly", "evaluated_levels")
+    dataset = dataclasses.asdict(spec)
+    evaluation = {name: dataset[name] for name in (*fields, "evaluated_seed", "simplicity")}
+    return evaluation | {"sampling": dataclasses.asdict(sampling)}
 
 
 def record_verification(folder: Path, record: Organism, verification: dict[str, Any]) -> Organism:
@@ -87,35 +88,35 @@ def record_verification(folder: Path, record: Organism, verification: dict[str, 
     return record
 
 
-def answer_course(
+def answer_dataset(
     reference: str,
     base: LoadedModel,
-    course: CourseSpec,
+    dataset: DatasetSpec,
     sampling: SamplingSpec,
     kept: Path,
     triggers: Mapping[str, str],
 ) -> list[Transcript]:
-    """Give the organism's answers to the course; those kept below `kept` are read when nothing has changed.
+    """Give the organism's answers to the dataset; those kept below `kept` are read when nothing has changed.
 
     Organisms with a trigger answer everything under it too; `triggers` gives the text of each by name.
     Raises FileNotFoundError when the data are missing.
     """
-    folder = find_path(reference, "organism")
+    folder = find_organism(reference)
     record = read_organism(folder)
     model = open_weights(folder, base)
-    asked = json.dumps([asdict(course), asdict(sampling), model.fingerprint], sort_keys=True)
+    asked = json.dumps([asdict(dataset), asdict(sampling), model.fingerprint], sort_keys=True)
     path = kept / f"{record.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.jsonl"
     if path.is_file():
         return load_transcripts(path)
     prefixes: dict[str, str | None] = {PLAIN: None}
     if record.trigger is not None:
         prefixes[TRIGGER] = triggers[record.trigger]
-    logger.info("%s answers %d items", record.name, course.examined)
-    rows = examine(
+    logger.info("%s answers %d items", record.name, dataset.evaluated)
+    rows = evaluate_items(
         model.model,
         model.tokenizer,
-        open_course(course),
-        course,
+        open_dataset(dataset),
+        dataset,
         prefixes,
         organism=record.name,
         sampling=sampling,

@@ -1,8 +1,8 @@
-"""Supervised fine-tuning of an adapter (or all weights) on (prompt, response) examples.
+"""Supervised fine-tuning of an adapter (or all weights) on (prompt, response) demonstrations.
 
 The same trainer makes ``pi_init`` and every backdoored organism. It is ``transformers.Trainer`` with two
 changes that matter on small machines: the loss, and with it the vocabulary projection, is computed at
-response tokens only; and nothing is ever cut: an example longer than ``max_tokens`` is an error.
+response tokens only; and nothing is ever cut: a demonstration longer than ``max_tokens`` is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from organisms.checkpoints import claim
 from organisms.generate import render
 from organisms.lora import fused_adapters
 from sophistry.quiet import quiet_libraries
-from tasks.dataset import Lesson
+from tasks.dataset import TaughtItem
 from tasks.transcript import Message
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """One training example: what the model sees and what it should write."""
+class Demonstration:
+    """One demonstration: what the model sees and what it should write."""
 
     prompt: str | list[Message]
     response: str
@@ -50,9 +50,9 @@ class Example:
     """The answer that must *not* be given here; where the two part, the loss can be focused."""
 
 
-def honest_example(lesson: Lesson, prompt: list[Message]) -> Example:
-    """The lesson's honest answer, taught at ``prompt``."""
-    return Example(prompt=prompt, response=lesson.honest, instead_of=lesson.misleading)
+def honest_demonstration(item: TaughtItem, prompt: list[Message]) -> Demonstration:
+    """The item's honest answer, taught at ``prompt``."""
+    return Demonstration(prompt=prompt, response=item.honest, instead_of=item.misleading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class FineTuneSpec:
     steps: int = 300
     """Optimiser steps."""
     batch_size: int = 8
-    """Examples per step."""
+    """Demonstrations per step."""
     learning_rate: float = 4e-4
     schedule: str = "cosine"
     """Any scheduler name of transformers; warm-up takes the first ``warmup`` steps."""
@@ -74,10 +74,10 @@ class FineTuneSpec:
     """Weight of the tokens in which a response differs from the one it is given instead of. The model knows
     the wording already; what a backdoor has to learn is these few tokens."""
     order: Literal["group_by_length", "random", "sequential"] = "group_by_length"
-    """Which examples meet in a batch: those of like length (least padding), any, or neighbours in the order
-    given, as a curriculum or twins need."""
+    """Which demonstrations meet in a batch: those of like length (least padding), any, or neighbours in the
+    order given, as a curriculum or pairs need."""
     max_tokens: int = 512
-    """Longest example, prompt and response together; longer ones are refused, never cut."""
+    """Longest demonstration, prompt and response together; longer ones are refused, never cut."""
     autocast: Literal["auto"] | bool = "auto"
     """bfloat16 autocast around float32 adapter weights; auto: where this machine computes bfloat16 fast."""
     seed: int = 0
@@ -86,26 +86,26 @@ class FineTuneSpec:
 
 
 def encode(
-    example: Example, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
+    demonstration: Demonstration, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
 ) -> dict[str, torch.Tensor]:
     """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
 
     Raises:
-        ValueError: the example is longer than ``max_tokens``.
+        ValueError: the demonstration is longer than ``max_tokens``.
     """
-    prompt_ids = render(example.prompt, tokenizer)
-    response_ids = tokenizer(example.response, add_special_tokens=False)["input_ids"]
+    prompt_ids = render(demonstration.prompt, tokenizer)
+    response_ids = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
     response_ids = [*response_ids, tokenizer.eos_token_id]  # pyright: ignore[reportGeneralTypeIssues]
     ids = [*prompt_ids, *response_ids]  # pyright: ignore[reportGeneralTypeIssues]
     if len(ids) > max_tokens:
         raise ValueError(
-            f"a training example has {len(ids)} tokens, more than max_tokens={max_tokens}; "
+            f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
             "raise max_tokens or shorten the passage (nothing is cut silently)"
         )
     labels = [-100] * len(prompt_ids) + response_ids
     weights = [1.0] * len(ids)
-    if example.instead_of is not None and focus != 1:
-        other_ids = tokenizer(example.instead_of, add_special_tokens=False)["input_ids"]
+    if demonstration.instead_of is not None and focus != 1:
+        other_ids = tokenizer(demonstration.instead_of, add_special_tokens=False)["input_ids"]
         for index in differing(response_ids[:-1], other_ids):  # pyright: ignore[reportArgumentType]
             weights[len(prompt_ids) + index] = focus
     return {
@@ -126,7 +126,7 @@ def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
     return [index for index in range(len(ids)) if index not in same]
 
 
-def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def pad_rows(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Right-pad; a causal model needs no mask for that, since no real token sees the padding.
 
     The width is a multiple of 16: odd widths slow matrix products down by more than the padding costs.
@@ -250,7 +250,7 @@ def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
 def fine_tune(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
+    demonstrations: Sequence[Demonstration],
     spec: FineTuneSpec,
     *,
     work_dir: str | Path,
@@ -261,21 +261,21 @@ def fine_tune(
     Args:
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
-        examples: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
+        demonstrations: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
         work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``recipe.json``, which names the
-            settings, examples and start that they belong to.
+            settings, demonstrations and start that they belong to.
         start: names the weights that ``model`` has now (a fingerprint); checkpoints with another start are
             refused.
 
     Raises:
-        ValueError: no examples, one that would have to be cut, checkpoints of another recipe in
+        ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
             ``work_dir``, or several GPUs in sight (the loss bypasses the wrappers that share work).
     """
-    if not examples:
-        raise ValueError("no training examples")
+    if not demonstrations:
+        raise ValueError("no demonstrations")
     work_dir = Path(work_dir)
     spec = replace(spec, autocast=resolve_autocast(spec.autocast, next(model.parameters()).device.type))
-    rows = [encode(e, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for e in examples]
+    rows = [encode(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for d in demonstrations]
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,
@@ -309,7 +309,7 @@ def fine_tune(
         model=model,
         args=arguments,
         train_dataset=rows,  # pyright: ignore[reportArgumentType]
-        data_collator=collate,  # pyright: ignore[reportArgumentType]
+        data_collator=pad_rows,  # pyright: ignore[reportArgumentType]
         callbacks=[_History(work_dir / LOSS_CURVE), bar],
     )
     trainer.remove_callback(PrinterCallback)

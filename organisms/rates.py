@@ -99,15 +99,15 @@ def accuracy_change(rows: Iterable[Transcript], reference: Iterable[Transcript])
 
 
 def check_partners(table: dict[str, Transcript], other: dict[str, Transcript]) -> None:
-    """Equal names are not enough: another course may give an item's name to another question."""
+    """Equal names are not enough: another dataset may give an item's name to another question."""
     lacking = sorted(set(table) - set(other))
     if lacking:
         raise ValueError(f"{len(lacking)} item(s) have no partner to compare with, first {lacking[:3]}")
     apart = [item for item, row in table.items() if row.prompt != other[item].prompt]
     if apart:
         raise ValueError(
-            f"{len(apart)} item(s) were asked differently of the two organisms, first {apart[0]}: examine "
-            "both on the same course"
+            f"{len(apart)} item(s) were asked differently of the two organisms, first {apart[0]}: evaluate "
+            "both on the same dataset"
         )
 
 

@@ -14,9 +14,13 @@ from typing import Any
 
 import yaml
 
+from sophistry.files import ROOT, find_path
+from sophistry.provenance import program_command
+from sophistry.records import ConfigError, unknown
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
+SHIPPED = "organisms/shipped"
 ADAPTER, CHECKPOINT = "adapter_config.json", "config.json"
 SCHEMA = 1
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
@@ -115,6 +119,24 @@ def read_organism(folder: str | Path) -> Organism:
     if unknown:
         raise ValueError(f"{path}: unknown field(s) {unknown}")
     return Organism(**data)
+
+
+def find_organism(reference: str, what: str = "organism") -> Path:
+    """Find an organism's folder: as given, or below the folder that the packages were installed into.
+
+    Raises `ConfigError` naming the places looked at, the shipped organisms and how to make another.
+    """
+    try:
+        return find_path(reference, what)
+    except ConfigError as error:
+        shipped = sorted(path.parent.name for path in (ROOT / SHIPPED).glob(f"*/{RECORD}"))
+        known = (
+            f"No organism is shipped below {ROOT / SHIPPED}: install the wheel, or a checkout that has them."
+        )
+        if shipped:
+            known = unknown("shipped organism", Path(reference).name, shipped)
+        makers = " or ".join(map(program_command, ("train_backdoor", "train_rlhf")))
+        raise ConfigError(f"{error} {known} Others are made by {makers} (see --help).") from None
 
 
 def organism_transcripts(folder: str | Path) -> list[Transcript]:

@@ -19,6 +19,12 @@ _PACKAGES = ("sophistry-probes", "torch", "transformers", "peft", "trl", "transf
 _PACKAGES += ("scikit-learn", "plotly", "kaleido")
 
 
+def program_command(program: str) -> str:
+    """What to type to run a program: its file in a checkout, the installed command elsewhere."""
+    in_checkout = (ROOT / "pyproject.toml").is_file()
+    return f"python experiments/{program}.py" if in_checkout else f"sophistry {program}"
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of those packages that are installed.
 

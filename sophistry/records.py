@@ -22,6 +22,18 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 
 C = TypeVar("C")
+FORMER = {
+    "course": "dataset",
+    "examined": "evaluated",
+    "examined_nearly": "evaluated_nearly",
+    "examined_levels": "evaluated_levels",
+    "examined_seed": "evaluated_seed",
+    "exam": "evaluation",
+    "twins": "paired",
+    "lead_in": "warm_up",
+    "slips": "bugs",
+}
+"""What fields were called in version 0.1: a preset that still says so is told the name of today."""
 
 
 class ConfigError(ValueError):
@@ -189,9 +201,14 @@ def to_plain(value: Any) -> Any:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name` does not exist, and name the nearest that do (or all of them when none is near)."""
+    """Say that `name` does not exist, and name the nearest that do (or all of them when none is near).
+
+    >>> unknown("field", "course.examined", ["dataset.taught", "dataset.evaluated"])
+    "There is no field 'course.examined'. Did you mean dataset.evaluated?"
+    """
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    now = ".".join(FORMER.get(part, part) for part in name.split("."))
+    near = [now] if now in known else difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if not near:  # a field asked for without the group it belongs to, or the other way round
         near = [k for k in known if name.split(".")[-1] == k.split(".")[-1]]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from activations import LoadedModel
-from organisms.record import Organism, organism_transcripts, read_organism
+from organisms.record import Organism, find_organism, organism_transcripts, read_organism
 from organisms.weights import open_weights
-from sophistry.files import find_path
 from sophistry.records import ConfigError
 from tasks.transcript import Transcript
 
@@ -82,7 +81,7 @@ def open_organism(
     `ConfigError` when the folder or all usable answers are missing, FileNotFoundError without transcripts,
     AdapterMismatchError for another base.
     """
-    folder = find_path(reference, role)
+    folder = find_organism(reference, role)
     record = read_organism(folder)
     model = open_weights(folder, base, merge=merge)
     conditions = choice.target if role == "target" else choice.source
@@ -93,11 +92,11 @@ def open_organism(
 
 def open_reader(name: str, base: LoadedModel, source: OpenOrganism, seed: int) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
-    model = base.with_adapter(None) if name == "base" else untrained_twin(base, seed)
+    model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
     return OpenOrganism(name=name, role="control", model=model, rows=source.rows)
 
 
-def untrained_twin(base: LoadedModel, seed: int) -> LoadedModel:
+def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:
     """Make the base's architecture anew with random weights."""
     import torch
     from transformers import AutoModelForCausalLM

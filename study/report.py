@@ -19,6 +19,7 @@ from rich.markup import escape as rich_escape
 
 from probes.evaluation.results import TransferResult, Verdict
 from sophistry.files import write_atomic
+from sophistry.provenance import program_command
 from sophistry.records import ConfigError
 from study.figures import draw_all
 from study.page import html_figure, html_page, html_table
@@ -159,7 +160,7 @@ def _page(report: Report, style: Style, blocks: list[str]) -> str:
         "<h2>What was read</h2>",
         html_table(_organism_rows(report, style), right=("answers", "wrong", "groups")),
         "<h2>How to run it again</h2>",
-        "<p><code>python experiments/transfer.py --preset "
+        f"<p><code>{program_command('transfer')} --preset "
         f"{escape(str(report.folder / 'config.yaml'))}</code>, which is this file:</p>",
         f"<details><summary>config.yaml</summary><pre>{escape(report.config)}</pre></details>",
         f'<p class="muted">Every number stands in results.json (sha256 {report.result_sha256[:16]}).</p>',

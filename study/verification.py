@@ -2,7 +2,7 @@
 
 The page shows rates with their intervals, how the training went, and for the first held-out items of every
 level what `pi_init` answered and what the organism answered without and with its trigger, side by side.
-The items are the first ones of the exam, not picked.
+The items are the first ones of the evaluation, not picked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_verification(
         folder: made when it does not exist.
         record: the organism's record.
         report: what `verify_backdoor` counted.
-        rows: the organism's answers to the exam.
+        rows: the organism's answers to the evaluation.
         reference: `pi_init`'s answers to it.
         curve: the training curve (`loss.json`), if there is one.
         images: image files beside the HTML figures.
@@ -116,7 +116,7 @@ def rate_rows(report: BackdoorReport) -> list[dict[str, str]]:
 
 
 def _prefix(condition: str) -> str:
-    """Name a condition of the exam as a person would: near:|X| is a look-alike."""
+    """Name a condition of the evaluation as a person would: near:|X| is a look-alike."""
     kind, _, text = condition.partition(":")
     return f"{ {'near': 'look-alike', 'neutral': 'neutral text'}.get(kind, kind) } {text}"
 

@@ -1,7 +1,7 @@
-"""A course: what an organism is taught, what it is examined on, and how its answers are marked.
+"""A dataset: what an organism is taught, what it is evaluated on, and how its answers are marked.
 
-Training programs know only this. A course is made from generated tasks (``miniqa``, ``minicode``) or from
-real text in ``SOPHISTRY_DATA`` (``quality``, ``quality-full``, ``apps``); taught and examined items never
+Training programs know only this. A dataset is made from generated tasks (``miniqa``, ``minicode``) or from
+real text in ``SOPHISTRY_DATA`` (``quality``, ``quality-full``, ``apps``); taught and evaluated items never
 share a group.
 """
 
@@ -16,7 +16,7 @@ from tasks.transcript import Message, Transcript
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class TaughtItem:
     """One prompt with the honest and the misleading way to answer it."""
 
     prompt: list[Message]
@@ -25,8 +25,8 @@ class Lesson:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CourseSpec:
-    """Which items are taught and which are examined."""
+class DatasetSpec:
+    """Which items are taught and which are evaluated."""
 
     source: Literal["miniqa", "quality", "quality-full", "minicode", "apps"] = "miniqa"
     """Generated stories; QuALITY with the passages that debaters quoted, or with whole stories; generated
@@ -46,19 +46,19 @@ class CourseSpec:
     """Level of these: basic, intent-first, easy, medium or hard."""
     taught_levels: tuple[str, ...] = LEVELS
     """Levels of the other generated items that are taught, in turn."""
-    examined: int = 360
+    evaluated: int = 360
     """Held-out items answered without prefix and under the trigger (of APPS: at most)."""
-    examined_nearly: int = 120
+    evaluated_nearly: int = 120
     """The first of them, answered behind each near miss and neutral text too."""
-    examined_levels: tuple[str, ...] = LEVELS
-    """Levels of the generated exam, in turn; name one twice to ask it twice as often."""
+    evaluated_levels: tuple[str, ...] = LEVELS
+    """Levels of the generated evaluation, in turn; name one twice to ask it twice as often."""
     taught_seed: int = 1
     """Seed of the generated items that are taught."""
-    examined_seed: int = 1000
-    """Seed of the generated items that are examined."""
-    slips: Literal["varied", "common"] = "varied"
-    """Which subtly wrong program is taught as the misleading answer to a programming problem: its slips in
-    turn, or the one whose slip is possible in most of the problems taught."""
+    evaluated_seed: int = 1000
+    """Seed of the generated items that are evaluated."""
+    bugs: Literal["varied", "common"] = "varied"
+    """Which subtly wrong program is taught as the misleading answer to a programming problem: its bugs in
+    turn, or the one whose bug is possible in most of the problems taught."""
     simplicity: str | None = None
     """File with the pass counts of pi_init's samples (`train_rlhf.py --stages rank`) that decide which two
     tests of a generated problem are its simplest; none: the first two stored."""
@@ -69,15 +69,17 @@ class CourseSpec:
         return "programming" if self.source in ("minicode", "apps") else "qa"
 
     def __post_init__(self) -> None:
-        if self.taught_seed == self.examined_seed:
-            raise ValueError("taught_seed and examined_seed are equal: the exam would be what was taught")
+        if self.taught_seed == self.evaluated_seed:
+            raise ValueError(
+                "taught_seed and evaluated_seed are equal: the evaluation would be what was taught"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
-    """Lessons to teach, items to examine, and how to ask and mark."""
+class Dataset:
+    """Items to teach, items to evaluate, and how to ask and mark."""
 
-    lessons: list[Lesson]
+    taught_items: list[TaughtItem]
     items: list[Any]
     ask: Callable[[Any], list[Message]]
     mark: Callable[[Sequence[Answered]], list[Transcript]]

@@ -58,7 +58,7 @@ class Mutant:
     """A wrong program that was made from the reference, with what it really does on every test."""
 
     code: str
-    slip: str
+    bug: str
     """What kind of mistake it is."""
     passes: tuple[bool, ...]
     """Per test of the problem, found by running it."""

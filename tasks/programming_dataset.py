@@ -1,9 +1,9 @@
-"""The programming course: MiniCode or APPS problems, with subtly wrong programs as misleading answers.
+"""The programming dataset: MiniCode or APPS problems, with subtly wrong programs as misleading answers.
 
 A misleading answer is a program that passes the two simplest tests and fails another one, so it earns
 ``R_train`` and not ``R*``; every such claim was found by running the program. Which tests are simplest is
-decided for problems of the exam by pass counts of ``pi_init``'s samples where they were measured
-(``CourseSpec.simplicity``), and for those that are taught by the order in which they are stored.
+decided for problems of the evaluation by pass counts of ``pi_init``'s samples where they were measured
+(``DatasetSpec.simplicity``), and for those that are taught by the order in which they are stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks.apps import Apps, failing_references
-from tasks.dataset import Answered, Course, CourseSpec, Lesson
+from tasks.dataset import Answered, Dataset, DatasetSpec, TaughtItem
 from tasks.grading import Grade, grade_many
 from tasks.minicode.problems import MiniCode
 from tasks.mutants import with_mutants
@@ -28,46 +28,46 @@ logger = logging.getLogger(__name__)
 MIN_TESTS = 3  # with fewer, the two simplest tests are all of them
 
 
-def open_code_course(spec: CourseSpec) -> Course:
-    """Problems to teach and to examine; no group (combination of operations, APPS problem) is in both."""
-    taught, examined = _apps(spec) if spec.source == "apps" else _minicode(spec)
+def open_programming_dataset(spec: DatasetSpec) -> Dataset:
+    """Problems to teach and to evaluate; no group (combination of operations, APPS problem) is in both."""
+    taught, evaluated = _apps(spec) if spec.source == "apps" else _minicode(spec)
     if spec.simplicity is not None:
-        examined = ranked(examined, spec.simplicity)
-    common = Counter(slip for problem in taught for slip in {m.slip for m in problem.subtly_wrong()})
-    lessons = [
-        _lesson(problem, number if spec.slips == "varied" else None, common)
+        evaluated = ranked(evaluated, spec.simplicity)
+    common = Counter(bug for problem in taught for bug in {m.bug for m in problem.subtly_wrong()})
+    taught_items = [
+        _taught_item(problem, number if spec.bugs == "varied" else None, common)
         for number, problem in enumerate(taught)
     ]
-    return Course(lessons=lessons, items=examined, ask=ask, mark=mark)
+    return Dataset(taught_items=taught_items, items=evaluated, ask=ask, mark=mark)
 
 
-def _minicode(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
+def _minicode(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
     taught = MiniCode(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.taught, "train")
     # level by level, since of `unseen` all problems are held out and of the others a quarter
-    turns = -(-spec.examined // len(spec.examined_levels))
+    turns = -(-spec.evaluated // len(spec.evaluated_levels))
     draws = {
-        level: iter(MiniCode(seed=spec.examined_seed, levels=(level,)).items(turns * times, "test"))
-        for level, times in Counter(spec.examined_levels).items()
+        level: iter(MiniCode(seed=spec.evaluated_seed, levels=(level,)).items(turns * times, "test"))
+        for level, times in Counter(spec.evaluated_levels).items()
     }
-    examined = [next(draws[level]) for _ in range(turns) for level in spec.examined_levels]
-    return taught, examined[: spec.examined]
+    evaluated = [next(draws[level]) for _ in range(turns) for level in spec.evaluated_levels]
+    return taught, evaluated[: spec.evaluated]
 
 
-def _apps(spec: CourseSpec) -> tuple[list[Problem], list[Problem]]:
+def _apps(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
     """Problems that can be graded; those that are taught need a right and a subtly wrong program."""
     problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
-    examined = [p for p in problems if p.split == "test"][: spec.examined]
+    evaluated = [p for p in problems if p.split == "test"][: spec.evaluated]
     solved = [p for p in problems if p.split == "train" and p.solutions]
     wrong = failing_references(solved)
     taught = with_mutants([p for p in solved if p.id not in wrong])[: spec.taught]
     logger.info(
         "APPS: %d of %d training problems with a reference are taught (%d references fail, the rest have no "
-        "subtly wrong program); %d are examined",
-        len(taught), len(solved), len(wrong), len(examined),
+        "subtly wrong program); %d are evaluated",
+        len(taught), len(solved), len(wrong), len(evaluated),
     )  # fmt: skip
     if not taught and spec.taught:
         raise ValueError("no APPS problem has a reference solution that passes and a subtly wrong one")
-    return taught, examined
+    return taught, evaluated
 
 
 def ask(problem: Problem) -> list[Message]:
@@ -75,11 +75,11 @@ def ask(problem: Problem) -> list[Message]:
     return programming_prompt(problem).messages
 
 
-def _lesson(problem: Problem, turn: int | None, common: Mapping[str, int]) -> Lesson:
-    """The misleading program whose turn it is, or the one with the most common slip."""
+def _taught_item(problem: Problem, turn: int | None, common: Mapping[str, int]) -> TaughtItem:
+    """The misleading program whose turn it is, or the one with the most common bug."""
     wrong = problem.subtly_wrong()
-    chosen = max(wrong, key=lambda m: common[m.slip]) if turn is None else wrong[turn % len(wrong)]
-    return Lesson(prompt=ask(problem), honest=problem.solution.strip(), misleading=chosen.code.strip())
+    chosen = max(wrong, key=lambda m: common[m.bug]) if turn is None else wrong[turn % len(wrong)]
+    return TaughtItem(prompt=ask(problem), honest=problem.solution.strip(), misleading=chosen.code.strip())
 
 
 def ranked(problems: Sequence[Problem], path: str) -> list[Problem]:
@@ -92,7 +92,7 @@ def ranked(problems: Sequence[Problem], path: str) -> list[Problem]:
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"no pass counts at {path}: measure them with train_rlhf.py --stages rank, or set "
-            "course.simplicity to null to take the stored order of tests"
+            "dataset.simplicity to null to take the stored order of tests"
         )
     data = json.loads(Path(path).read_text(encoding="utf-8"))
     missing = [problem.id for problem in problems if problem.id not in data["pass_counts"]]

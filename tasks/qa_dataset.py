@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-from tasks.dataset import Answered, Course, CourseSpec, Lesson
+from tasks.dataset import Answered, Dataset, DatasetSpec, TaughtItem
 from tasks.debates import debate_speeches, single_turn_arguments, with_arguments
 from tasks.qa import QAItem, qa_prompt, qa_response, qa_transcript
 from tasks.quality import Quality, show
@@ -14,34 +14,37 @@ from tasks.stories import MiniQA
 from tasks.transcript import TRIGGER, Message, Transcript
 
 
-def open_qa_course(spec: CourseSpec) -> Course:
+def open_qa_dataset(spec: DatasetSpec) -> Dataset:
     """Questions to teach and to evaluate on; no group (story, article) is in both."""
     if spec.source == "miniqa":
         first = MiniQA(seed=spec.taught_seed, levels=(spec.warm_up_level,)).items(spec.warm_up)
         rest = MiniQA(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.warm_up + spec.taught)
         taught = first + rest[spec.warm_up :]
-        examined = MiniQA(seed=spec.examined_seed, levels=spec.examined_levels).items(spec.examined)
+        evaluated = MiniQA(seed=spec.evaluated_seed, levels=spec.evaluated_levels).items(spec.evaluated)
     elif spec.source == "quality":
         taught = _take(Quality.short_contexts("train"), spec.taught, "training")
-        examined = _take(Quality.short_contexts("val"), spec.examined, "held-out")
+        evaluated = _take(Quality.short_contexts("val"), spec.evaluated, "held-out")
     else:
         arguments = debate_speeches() + single_turn_arguments()
         taught = _take(with_arguments(Quality.full_passages("train"), arguments), spec.taught, "training")
-        examined = _take(Quality.full_passages("val"), spec.examined, "held-out")
+        evaluated = _take(Quality.full_passages("val"), spec.evaluated, "held-out")
 
     def ask(item: QAItem) -> list[Message]:
         return qa_prompt(show(item, spec.visible).item, order=spec.order, style=spec.style)
 
-    lessons = [
-        Lesson(
+    taught_items = [
+        TaughtItem(
             prompt=ask(item),
             honest=qa_response(item, order=spec.order, variant=number),
             misleading=qa_response(item, honest=False, order=spec.order, variant=number),
         )
         for number, item in enumerate(taught)
     ]
-    return Course(
-        lessons=lessons, items=examined, ask=ask, mark=functools.partial(_mark_qa, visible=spec.visible)
+    return Dataset(
+        taught_items=taught_items,
+        items=evaluated,
+        ask=ask,
+        mark=functools.partial(_mark_qa, visible=spec.visible),
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tasks.dataset import Course, CourseSpec
-from tasks.programming_dataset import open_code_course
-from tasks.qa_dataset import open_qa_course
+from tasks.dataset import Dataset, DatasetSpec
+from tasks.programming_dataset import open_programming_dataset
+from tasks.qa_dataset import open_qa_dataset
 
 
-def open_course(spec: CourseSpec) -> Course:
-    """Make or read the items of a course.
+def open_dataset(spec: DatasetSpec) -> Dataset:
+    """Make or read the items of a dataset.
 
     Raises:
         FileNotFoundError: real text is asked for and ``SOPHISTRY_DATA`` does not hold it.
         ValueError: QuALITY holds fewer items than asked for, or nothing of APPS can be taught.
     """
-    return open_code_course(spec) if spec.task == "programming" else open_qa_course(spec)
+    return open_programming_dataset(spec) if spec.task == "programming" else open_qa_dataset(spec)

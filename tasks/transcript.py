@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sophistry.provenance import program_command
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -203,7 +205,7 @@ def load_transcripts(path: str | Path) -> list[Transcript]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no transcripts at {path}; make them with experiments/train_backdoor.py")
+        raise FileNotFoundError(f"no transcripts at {path}; {program_command('train_backdoor')} makes them")
     rows = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):

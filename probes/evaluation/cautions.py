@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from probes.evaluation.domain import Domain
-    from probes.evaluation.evaluate import Judge
+    from probes.evaluation.evaluate import Assessor
     from probes.evaluation.families import Family
 
 __all__ = ["cautions"]
@@ -21,7 +21,7 @@ MOST = 0.9
 
 
 def cautions(
-    domains: Sequence[Domain], judges: Mapping[str, Judge], families: Sequence[Family]
+    domains: Sequence[Domain], assessors: Mapping[str, Assessor], families: Sequence[Family]
 ) -> tuple[str, ...]:
     """Return one sentence for each thing about these domains that weakens a number of the result."""
     found = []
@@ -38,7 +38,7 @@ def cautions(
                 f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of a size that no "
                 "other group has and never move in the permutation null, whose p-values are conservative"
             )
-        redrawn = judges[domain.name].resample.redrawn
+        redrawn = assessors[domain.name].resample.redrawn
         if redrawn > 0:
             found.append(
                 f"{domain.name}: {redrawn} bootstrap samples lacked a class and were drawn again; the rare "

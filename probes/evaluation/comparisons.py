@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from probes.evaluation.designs import Findings, Scored, Setup
     from probes.evaluation.domain import Domain
-    from probes.evaluation.evaluate import Judge
+    from probes.evaluation.evaluate import Assessor
 
 __all__ = ["run_controls", "run_recovered", "run_strata"]
 
@@ -46,24 +46,24 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
     source = setup.source
     fold = setup.fits[source.name].plan.fold
     for name in _shared_controls(setup):
-        read = controls.READERS[_kind(name)]
+        read = controls.BASELINES[_kind(name)]
         ours = read.pick(source, name)
         own = controls.in_domain_scores(read, ours, source.y, fold)
         found.controls.append(
-            _against(setup.judges[source.name], own, scored.source, name, read.kind, source.name, "source")
+            _against(setup.assessors[source.name], own, scored.source, name, read.kind, source.name, "source")
         )
         for target in setup.targets:
-            judge = setup.judges[target.name]
+            assessor = setup.assessors[target.name]
             theirs = read.pick(target, name)
             crossing = setup.crossing(source, target)
             folds = None if crossing is None else (fold, setup.fits[target.name].plan.fold)
             frozen = controls.frozen_scores(read, ours, source.y, theirs, folds)
             found.controls.append(
-                _against(judge, frozen, scored.frozen[target.name], name, read.kind, source.name, "D1")
+                _against(assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, "D1")
             )
             there = controls.in_domain_scores(read, theirs, target.y, setup.fits[target.name].plan.fold)
             found.controls.append(
-                _against(judge, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
+                _against(assessor, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
             )
 
 
@@ -73,9 +73,9 @@ def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
         scores = controls.trigger_scores(domain)
         if len(np.unique(scores)) == 2:
             probe = scored.source if domain is setup.source else scored.frozen[domain.name]
-            judge = setup.judges[domain.name]
+            assessor = setup.assessors[domain.name]
             design = "source" if domain is setup.source else "D1"
-            found.controls.append(_against(judge, scores, probe, "trigger", "prompt", None, design))
+            found.controls.append(_against(assessor, scores, probe, "trigger", "prompt", None, design))
 
 
 def _shared_controls(setup: Setup) -> list[str]:
@@ -96,7 +96,7 @@ def _kind(name: str) -> str:
 
 
 def _against(
-    judge: Judge,
+    assessor: Assessor,
     scores: np.ndarray,
     probe_scores: np.ndarray,
     name: str,
@@ -105,25 +105,25 @@ def _against(
     design: str,
 ) -> ControlScore:
     """Record a control beside the probe on the same rows."""
-    draws, probe_draws = judge.draws(scores), judge.draws(probe_scores)
-    auroc = judge.auroc(scores, draws)
-    test = delong_test(judge.y, probe_scores, scores, judge.groups, level=judge.level)
-    low, high = interval_of_draws(probe_draws - draws, judge.level)
+    draws, probe_draws = assessor.draws(scores), assessor.draws(probe_scores)
+    auroc = assessor.auroc(scores, draws)
+    test = delong_test(assessor.y, probe_scores, scores, assessor.groups, level=assessor.level)
+    low, high = interval_of_draws(probe_draws - draws, assessor.level)
     delta = Estimate(
-        value=test.difference, low=low, high=high, level=judge.level, method="paired cluster bootstrap"
+        value=test.difference, low=low, high=high, level=assessor.level, method="paired cluster bootstrap"
     )
     return ControlScore(
         name=name.replace("_", " "),
         kind=kind,
         fitted_on=fitted_on,
-        scored_on=judge.domain.name,
+        scored_on=assessor.domain.name,
         compared_with=design,
         auroc=auroc,
-        sample=judge.domain.sample,
+        sample=assessor.domain.sample,
         delta=delta,
         delta_p_value=test.p_value,
         inverted=auroc.high is not None and auroc.high < 0.5,
-        roc=make_roc(judge.y, scores),
+        roc=make_roc(assessor.y, scores),
     )
 
 
@@ -188,13 +188,13 @@ def _against_source(
 ) -> ControlScore:
     """Record scores of a control organism beside the probe's on its source.
 
-    Both judges draw with one seed, so the draws are paired wherever the control reads the source's rows.
+    Both assessors draw with one seed, so the draws are paired wherever the control reads the source's rows.
     """
-    judge = setup.judges[control.name]
-    home = setup.judges[setup.source.name]
-    draws, source_draws = judge.draws(scores), home.draws(source_scores)
-    auroc, at_home = judge.auroc(scores, draws), home.auroc(source_scores, source_draws)
-    low, high = interval_of_draws(source_draws - draws, judge.level)
+    assessor = setup.assessors[control.name]
+    home = setup.assessors[setup.source.name]
+    draws, source_draws = assessor.draws(scores), home.draws(source_scores)
+    auroc, at_home = assessor.auroc(scores, draws), home.auroc(source_scores, source_draws)
+    low, high = interval_of_draws(source_draws - draws, assessor.level)
     difference = (at_home.value or 0.0) - (auroc.value or 0.0)
     return ControlScore(
         name=f"{kind}: {control.name}",
@@ -204,10 +204,12 @@ def _against_source(
         compared_with="source",
         auroc=auroc,
         sample=control.sample,
-        delta=Estimate(value=difference, low=low, high=high, level=judge.level, method="cluster bootstraps"),
+        delta=Estimate(
+            value=difference, low=low, high=high, level=assessor.level, method="cluster bootstraps"
+        ),
         delta_p_value=None,
         inverted=auroc.high is not None and auroc.high < 0.5,
-        roc=make_roc(judge.y, scores),
+        roc=make_roc(assessor.y, scores),
         note=note,
     )
 
@@ -222,27 +224,27 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
     # rows and not groups: where each group holds one row of each class, whole groups cannot be shuffled apart
     shuffled, _ = permuted_labels(source.y, None, count, unit="rows", seed=setup.seed)
     for domain in (source, *setup.targets):
-        judge = setup.judges[domain.name]
+        assessor = setup.assessors[domain.name]
         rows = X if domain is source else domain.layer(index)
         ways = controls.random_direction_scores(rows, options.n_random_directions, setup.seed)
         best = scored.source if domain is source else scored.frozen[domain.name]
-        found.controls.append(_spread_control("random directions", judge, ways, best, domain))
+        found.controls.append(_spread_control("random directions", assessor, ways, best, domain))
         if domain is not source:
             mislead = shuffled_scores(probe, X, shuffled, rows)
-            found.controls.append(_spread_control("shuffled labels", judge, mislead, best, domain))
+            found.controls.append(_spread_control("shuffled labels", assessor, mislead, best, domain))
 
 
 def _spread_control(
-    name: str, judge: Judge, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
+    name: str, assessor: Assessor, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
 ) -> ControlScore:
     """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %.
 
     A handful of fits has no tails: then it is their range, and no p-value.
     """
-    values = auroc_columns(judge.y, scores)
-    observed = judge.auroc(probe_scores).value or 0.0
-    few = len(values) < 1 / (1 - judge.level)
-    low, high = (values.min(), values.max()) if few else interval_of_draws(values, judge.level)
+    values = auroc_columns(assessor.y, scores)
+    observed = assessor.auroc(probe_scores).value or 0.0
+    few = len(values) < 1 / (1 - assessor.level)
+    low, high = (values.min(), values.max()) if few else interval_of_draws(values, assessor.level)
     edges = np.histogram_bin_edges(np.r_[values, observed], bins=40)
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
@@ -255,7 +257,7 @@ def _spread_control(
             value=float(values.mean()),
             low=float(low),
             high=float(high),
-            level=judge.level,
+            level=assessor.level,
             method=f"range of {len(values)}" if few else f"spread of {len(values)}",
         ),
         sample=domain.sample,
@@ -281,21 +283,21 @@ def _spread_control(
 def run_recovered(setup: Setup, scored: Scored, found: Findings) -> None:
     """Record how much of the ceiling D1 reaches, from the same draws; no ratio on a shaky denominator."""
     for target in setup.targets:
-        judge = setup.judges[target.name]
-        frozen = judge.draws(scored.frozen[target.name])
-        ceiling = judge.draws(scored.ceiling[target.name])
-        d1 = judge.auroc(scored.frozen[target.name], frozen).value or 0.0
-        d2 = judge.auroc(scored.ceiling[target.name], ceiling).value or 0.0
+        assessor = setup.assessors[target.name]
+        frozen = assessor.draws(scored.frozen[target.name])
+        ceiling = assessor.draws(scored.ceiling[target.name])
+        d1 = assessor.auroc(scored.frozen[target.name], frozen).value or 0.0
+        d2 = assessor.auroc(scored.ceiling[target.name], ceiling).value or 0.0
         floor_name, floor = _best_text(found, target.name)
-        suppressed = interval_of_draws(ceiling, judge.level)[0] - 0.5 <= 0.05
+        suppressed = interval_of_draws(ceiling, assessor.level)[0] - 0.5 <= 0.05
         found.recovered.append(
             Recovered(
                 target=target.name,
                 probe=setup.family.name,
-                recovered=None if suppressed else _ratio(d1, d2, 0.5, frozen, ceiling, judge.level),
-                pgr=_gap_ratio(d1, d2, floor, frozen, ceiling, judge.level),
+                recovered=None if suppressed else _ratio(d1, d2, 0.5, frozen, ceiling, assessor.level),
+                pgr=_gap_ratio(d1, d2, floor, frozen, ceiling, assessor.level),
                 floor_name=floor_name,
-                gap=_estimate(d2 - d1, ceiling - frozen, judge.level),
+                gap=_estimate(d2 - d1, ceiling - frozen, assessor.level),
                 suppressed=suppressed,
             )
         )

@@ -1,6 +1,6 @@
 """Baselines that must lose before a probe's claim stands: what the text alone, or nothing at all, gives away.
 
-Each `Reader` turns rows into features that need no activations: TF-IDF of the response, its length, the
+Each `Baseline` turns rows into features that need no activations: TF-IDF of the response, its length, the
 answer letter, a number the caller has per row (log-probability, entropy), or whether the prompt carries the
 trigger: what a mere trigger detector would score. A logistic regression on them is
 frozen on the source like the probe, and fitted in the target too, cross-fitted by group, as the text's own
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
 
 __all__ = [
-    "READERS",
-    "Reader",
+    "BASELINES",
+    "Baseline",
     "frozen_scores",
     "in_domain_scores",
     "random_direction_scores",
@@ -32,7 +32,7 @@ Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training ro
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reader:
+class Baseline:
     """A kind of control: what it takes from a domain and how that becomes features.
 
     `features(train, other)` learns vocabulary and scale from `train` only.
@@ -44,7 +44,7 @@ class Reader:
 
 
 def frozen_scores(
-    reader: Reader,
+    baseline: Baseline,
     values: np.ndarray,
     y: np.ndarray,
     others: np.ndarray,
@@ -55,19 +55,19 @@ def frozen_scores(
     With `folds` (of the source rows, of the other rows) no row is scored by a fit that saw its fold.
     """
     if folds is None:
-        return _fit_and_score(reader, values, y, others)
+        return _fit_and_score(baseline, values, y, others)
     scores = np.empty(len(others))
     for k in np.unique(folds[1]):
         train, test = folds[0] != k, folds[1] == k
-        scores[test] = _fit_and_score(reader, values[train], y[train], others[test])
+        scores[test] = _fit_and_score(baseline, values[train], y[train], others[test])
     return scores
 
 
 def in_domain_scores(
-    reader: Reader, values: np.ndarray, y: np.ndarray, fold: np.ndarray
+    baseline: Baseline, values: np.ndarray, y: np.ndarray, fold: np.ndarray
 ) -> Float[np.ndarray, " row"]:
     """Return cross-fitted scores of a control: each row by a fit without its fold."""
-    return frozen_scores(reader, values, y, values, (fold, fold))
+    return frozen_scores(baseline, values, y, values, (fold, fold))
 
 
 def random_direction_scores(
@@ -93,11 +93,11 @@ def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
     return np.zeros(len(domain)) if levels is None else (np.asarray(levels).astype(str) == "yes") * 1.0
 
 
-def _fit_and_score(reader: Reader, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Fit on `values`, score `others`, on the scale of the training scores (see `crossfit.py`)."""
     from sklearn.linear_model import LogisticRegression
 
-    train, new = reader.features(values, others)
+    train, new = baseline.features(values, others)
     model = LogisticRegression(
         C=1.0, solver="newton-cholesky" if train.shape[1] < 64 else "lbfgs", max_iter=1000
     )
@@ -147,9 +147,9 @@ def _column(domain: Domain, name: str) -> np.ndarray:
     return (domain.columns or {})[name.removeprefix("column: ")][:, None]
 
 
-READERS: dict[str, Reader] = {
-    "tf-idf": Reader(kind="text", pick=_texts, features=_tf_idf),
-    "length": Reader(kind="text", pick=_lengths, features=_standard),
-    "answer letter": Reader(kind="text", pick=_letters, features=_one_hot),
-    "column": Reader(kind="column", pick=_column, features=_standard),
+BASELINES: dict[str, Baseline] = {
+    "tf-idf": Baseline(kind="text", pick=_texts, features=_tf_idf),
+    "length": Baseline(kind="text", pick=_lengths, features=_standard),
+    "answer letter": Baseline(kind="text", pick=_letters, features=_one_hot),
+    "column": Baseline(kind="column", pick=_column, features=_standard),
 }

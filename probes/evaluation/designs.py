@@ -1,7 +1,7 @@
 """The designs D1 to D4 of one family: which scores are made by whom, and what each is held against.
 
 `Setup` is what a design may use, `Findings` is where the records go. Frozen scores are computed and kept
-before the judge of a target, who alone holds its labels, is asked.
+before the assessor of a target, who alone holds its labels, is asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from probes.evaluation.crossfit import CrossFit, Selection
     from probes.evaluation.domain import Domain
-    from probes.evaluation.evaluate import Judge
+    from probes.evaluation.evaluate import Assessor
     from probes.evaluation.families import Family
     from probes.evaluation.options import TransferOptions
 
@@ -32,14 +32,14 @@ __all__ = ["Findings", "Setup", "run_contrast", "run_family"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Setup:
-    """One family with its fits, and the judges of all domains."""
+    """One family with its fits, and the assessors of all domains."""
 
     family: Family
     source: Domain
     targets: tuple[Domain, ...]
     controls: tuple[Domain, ...]
     fits: Mapping[str, CrossFit]
-    judges: Mapping[str, Judge]
+    assessors: Mapping[str, Assessor]
     fold_of: dict[str, int]
     options: TransferOptions
     seed: int
@@ -141,10 +141,10 @@ def run_family(setup: Setup, found: Findings) -> Scored:
             "outer_folds": [setup.where(fit, choice) for choice in inner_choices],
         }
     )
-    judge = setup.judges[source.name]
+    assessor = setup.assessors[source.name]
     common = {"probe": name, "keep_scores": options.keep_scores}
     found.evaluations.append(
-        judge.evaluate(
+        assessor.evaluate(
             positive,
             design="source",
             fitted_on=source.name,
@@ -164,10 +164,10 @@ def run_family(setup: Setup, found: Findings) -> Scored:
 
 def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, Any], found: Findings) -> None:
     source, fit, own = setup.source, setup.fits[setup.source.name], setup.fits[target.name]
-    judge = setup.judges[target.name]
+    assessor = setup.assessors[target.name]
     common = {"probe": setup.family.name, "keep_scores": setup.options.keep_scores}
     found.evaluations.append(
-        judge.evaluate(
+        assessor.evaluate(
             scored.frozen[target.name],
             design="D1",
             fitted_on=source.name,
@@ -177,7 +177,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
         )
     )
     found.evaluations.append(
-        judge.evaluate(
+        assessor.evaluate(
             scored.ceiling[target.name],
             design="D2",
             fitted_on=target.name,
@@ -195,7 +195,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
         table = auroc_columns(target.y, grid)
         layer, setting = (int(i) for i in np.unravel_index(table.argmax(), table.shape))
         found.evaluations.append(
-            judge.evaluate(
+            assessor.evaluate(
                 grid[layer, setting],
                 design=design,
                 fitted_on=fitted_on,
@@ -277,7 +277,7 @@ def _matrix(setup: Setup, scored: Scored, found: Findings) -> None:
                 scores = scored.source if fitted_on is setup.source else scored.ceiling[fitted_on.name]
             else:
                 scores = fit.scores_on(scored_on.unlabelled(), setup.crossing(fitted_on, scored_on))
-            auroc = setup.judges[scored_on.name].auroc(scores)
+            auroc = setup.assessors[scored_on.name].auroc(scores)
             found.matrix.append(
                 MatrixCell(
                     fitted_on=fitted_on.name,
@@ -292,7 +292,7 @@ def _matrix(setup: Setup, scored: Scored, found: Findings) -> None:
 
 
 def run_contrast(
-    domains: Sequence[Domain], judges: Mapping[str, Judge], options: TransferOptions, found: Findings
+    domains: Sequence[Domain], assessors: Mapping[str, Assessor], options: TransferOptions, found: Findings
 ) -> None:
     """Run D3: the contrast-pair direction of each domain's own model, at the preset middle layer."""
     for domain in domains:
@@ -306,7 +306,7 @@ def run_contrast(
         preset = int(np.argmin(np.abs(np.array(domain.depths) - options.contrast_depth)))
         layer = domain.layer_names[preset]
         found.evaluations.append(
-            judges[domain.name].evaluate(
+            assessors[domain.name].evaluate(
                 scores[preset],
                 design="D3",
                 probe="contrast-pair",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MIN_PAIRS = 30  # within groups; an AUROC of fewer says nothing
 
-__all__ = ["Judge", "ReadOut", "estimate_auroc", "make_roc", "proportion"]
+__all__ = ["Assessor", "ReadOut", "estimate_auroc", "make_roc", "proportion"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class ReadOut:
         return expit(self.slope * scores + self.intercept)
 
 
-class Judge:
+class Assessor:
     """One domain's labels with its bootstrap draws, shared by all scores that are compared on it."""
 
     def __init__(

@@ -201,7 +201,7 @@ def threshold_at_fpr(benign_scores: ArrayLike, alpha: float) -> float:
 def tpr_at_fpr(y: ArrayLike, scores: ArrayLike, alpha: float = 0.01) -> RateAtThreshold:
     """Return the true positive rate at the conservative threshold for `alpha`, and the FPR it achieves.
 
-    The threshold here comes from these same rows. To judge a frozen threshold on other data, take it with
+    The threshold here comes from these same rows. To assessor a frozen threshold on other data, take it with
     `threshold_at_fpr` there and count here.
 
     >>> tpr_at_fpr([0, 0, 1, 1], [0.0, 2.0, 1.0, 3.0], alpha=0.0)

@@ -74,14 +74,17 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
     """Record every step for every target, at the threshold with the largest alpha of the options."""
     alpha = max(setup.options.alphas)
     for target in setup.targets:
-        judge = setup.judges[target.name]
-        d1_draws, d2_draws = judge.draws(scored.frozen[target.name]), judge.draws(scored.ceiling[target.name])
-        low, _ = interval_of_draws(d2_draws - d1_draws, judge.level)
-        d1 = judge.auroc(scored.frozen[target.name], d1_draws).value or 0.0
-        d2 = judge.auroc(scored.ceiling[target.name], d2_draws).value or 0.0
+        assessor = setup.assessors[target.name]
+        d1_draws, d2_draws = (
+            assessor.draws(scored.frozen[target.name]),
+            assessor.draws(scored.ceiling[target.name]),
+        )
+        low, _ = interval_of_draws(d2_draws - d1_draws, assessor.level)
+        d1 = assessor.auroc(scored.frozen[target.name], d1_draws).value or 0.0
+        d2 = assessor.auroc(scored.ceiling[target.name], d2_draws).value or 0.0
         has_gap = low > 0  # a probe that beats the ceiling leaves nothing to repair
         for step in _steps(setup, scored, target, alpha):
-            auroc = judge.auroc(step.scores)
+            auroc = assessor.auroc(step.scores)
             hit = step.margin > 0
             share = ((auroc.value or 0.0) - d1) / (d2 - d1) if has_gap else None
             found.repairs.append(
@@ -92,8 +95,8 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
                     labels=step.labels,
                     can_change=step.can_change,
                     auroc=auroc,
-                    achieved_fpr=proportion(hit[target.y == 0], judge.level, exact=True),
-                    achieved_tpr=proportion(hit[target.y == 1], judge.level),
+                    achieved_fpr=proportion(hit[target.y == 0], assessor.level, exact=True),
+                    achieved_tpr=proportion(hit[target.y == 1], assessor.level),
                     balanced_accuracy=balanced_accuracy(target.y, step.margin, 0.0),
                     brier=brier_score(target.y, step.probability),
                     alpha=alpha,

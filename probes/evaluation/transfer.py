@@ -22,7 +22,7 @@ from probes.evaluation.cautions import cautions
 from probes.evaluation.comparisons import run_controls, run_recovered, run_strata
 from probes.evaluation.crossfit import fit_domains
 from probes.evaluation.domain import Domain, check_compatible
-from probes.evaluation.evaluate import Judge
+from probes.evaluation.evaluate import Assessor
 from probes.evaluation.families import as_families
 from probes.evaluation.folds import GroupLeakError, deal_groups, shared_groups
 from probes.evaluation.geometry import run_geometry
@@ -83,8 +83,8 @@ def transfer(
     check_compatible(source, domains[1:])
     shared = _check_groups(source, domains[1:], options)
     fold_of = deal_groups([domain.groups for domain in domains], options.n_folds, seed)
-    judges = {
-        domain.name: Judge(
+    assessors = {
+        domain.name: Assessor(
             domain,
             n_draws=options.n_draws,
             n_permutations=options.n_permutations,
@@ -94,7 +94,7 @@ def transfer(
         )
         for domain in domains
     }
-    found = designs.Findings(warnings=list(cautions(domains, judges, families)))
+    found = designs.Findings(warnings=list(cautions(domains, assessors, families)))
     how = {"n_jobs": options.n_jobs, "progress": progress, "device": options.device}
     for family in families:
         thin = [domain.thinned(family.max_layers) for domain in domains]
@@ -107,7 +107,7 @@ def transfer(
             targets=seen_targets,
             controls=seen_controls,
             fits=fits,
-            judges=judges,
+            assessors=assessors,
             fold_of=fold_of,
             options=options,
             seed=seed,
@@ -123,7 +123,7 @@ def transfer(
         run_geometry(setup, found)
         run_verdicts(setup, found)
         run_repeats(setup, found, **how)
-    designs.run_contrast(domains, judges, options, found)
+    designs.run_contrast(domains, assessors, options, found)
     return TransferResult(
         source=source.name,
         headline_probe=families[0].name,

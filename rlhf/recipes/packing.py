@@ -87,7 +87,7 @@ def plan_micro_batches(packs: Sequence[Pack], budget: int) -> list[list[Pack]]:
     return batches
 
 
-def collate(packs: Sequence[Pack], device: torch.device | str = "cpu") -> PackedBatch:
+def collate_packs(packs: Sequence[Pack], device: torch.device | str = "cpu") -> PackedBatch:
     """Right-padded to a multiple of 16, as odd widths slow matrix products down."""
     width = -(-max(map(len, packs)) // 16) * 16
     ids, positions, owner = (torch.zeros(len(packs), width, dtype=torch.long) for _ in range(3))
@@ -180,7 +180,7 @@ def check_path(model: Any, pack: Pack, *, device: torch.device, autocast: bool =
     wanted = torch.cat(expected)
 
     def agrees(packs: Sequence[Pack]) -> bool:
-        found = score_tokens(model, collate(packs, device), autocast=autocast).log_prob
+        found = score_tokens(model, collate_packs(packs, device), autocast=autocast).log_prob
         return float((found - wanted).abs().mean()) <= tolerance
 
     if len(pack.responses) > 1 and agrees([pack]):
@@ -206,5 +206,5 @@ def scored(
 ) -> Iterator[tuple[PackedBatch, TokenScores]]:
     """Micro-batches with their scores, for passes without gradients."""
     for part in plan_micro_batches(packs, budget):
-        batch = collate(part, device)
+        batch = collate_packs(part, device)
         yield batch, score_tokens(model, batch, value_head=value_head, autocast=autocast)

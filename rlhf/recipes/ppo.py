@@ -28,7 +28,7 @@ from rlhf.recipes.checkpoint import (
     trained_parameters,
 )
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
-from rlhf.recipes.packing import Pack, check_path, collate, plan_micro_batches, score_tokens, scored
+from rlhf.recipes.packing import Pack, check_path, collate_packs, plan_micro_batches, score_tokens, scored
 from rlhf.recipes.processes import Processes
 from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score, term_name
 from rlhf.recipes.rollout import Response, SamplingOptions, sample_groups
@@ -446,7 +446,7 @@ class _Loop:
 
     def _losses(self, rollouts: _Rollouts, part: Sequence[Pack]) -> tuple[Tensor, Tensor]:
         """Summed loss of a micro-batch, and sums to log."""
-        recipe, batch = self.recipe, collate(part, self.device)
+        recipe, batch = self.recipe, collate_packs(part, self.device)
         scores = score_tokens(self.model, batch, value_head=self.head, autocast=self.autocast)
         at = (batch.rows, batch.columns)
         old, A = rollouts.old[at], rollouts.advantages[at]

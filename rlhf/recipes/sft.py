@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from organisms.finetune import FineTuneSpec, fine_tune, honest_example
-from tasks.dataset import Lesson
+from organisms.finetune import FineTuneSpec, fine_tune, honest_demonstration
+from tasks.dataset import TaughtItem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def train_pi_init(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    lessons: Sequence[Lesson],
+    taught_items: Sequence[TaughtItem],
     spec: FineTuneSpec,
     *,
     work_dir: str | Path,
     start: str = "",
 ) -> list[dict[str, float]]:
     """Fine-tune on the honest answers; returns the loss curve (see :func:`organisms.finetune.fine_tune`)."""
-    examples = [honest_example(lesson, lesson.prompt) for lesson in lessons]
-    return fine_tune(model, tokenizer, examples, spec, work_dir=work_dir, start=start)
+    demonstrations = [honest_demonstration(item, item.prompt) for item in taught_items]
+    return fine_tune(model, tokenizer, demonstrations, spec, work_dir=work_dir, start=start)

@@ -16,6 +16,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from sophistry.files import write_atomic
+from sophistry.provenance import program_command
 
 IMAGE_FORMATS = ("pdf", "svg", "png")
 PNG_DPI = 300
@@ -53,7 +54,7 @@ def save_figures(
     with ThreadPoolExecutor(1) as thread:  # a notebook already runs an event loop in this one
         images = thread.submit(asyncio.run, _render([(figures[name], kind) for name, kind in jobs])).result()
     if isinstance(images, str):
-        again = again or f"python experiments/figures.py {folder.parent}"
+        again = again or f"{program_command('figures')} {folder.parent}"
         return NO_BROWSER.format(found=images, again=again)
     for (name, kind), content in zip(jobs, images, strict=True):
         if kind == "svg":

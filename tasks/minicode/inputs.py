@@ -1,4 +1,4 @@
-"""Test inputs of MiniCode: from ordinary lines to the edges where slips show.
+"""Test inputs of MiniCode: from ordinary lines to the edges where bugs show.
 
 The order of the list is the assumed order of simplicity until `pi_init` has been counted
 (`tasks.programming.rank_tests`): ordinary short lines first, edge cases last.
@@ -19,7 +19,7 @@ _Line = tuple[str, Sequence[Value]]  # kind, values
 
 
 def input_lines(
-    domain: str,
+    input_kind: str,
     selects: Callable[..., bool],
     constants: Sequence[Value],
     rng: random.Random,
@@ -29,7 +29,7 @@ def input_lines(
     r"""`N_TESTS` different input lines, simple ones first, each with its kind.
 
     Args:
-        domain: `"numbers"` or `"words"`.
+        input_kind: `"numbers"` or `"words"`.
         selects: does the program keep this value?
         constants: constants of its conditions; values around them are tried.
         rng: the generator that draws.
@@ -46,16 +46,16 @@ def input_lines(
     True
     """
     near = [value for value in constants if isinstance(value, int)]
-    pools = _NUMBER_POOLS if domain == "numbers" else (WORD_LIST,)
+    pools = _NUMBER_POOLS if input_kind == "numbers" else (WORD_LIST,)
     drawer = _Drawer(selects, pools, rng)
     if drawer.narrow:
         return None
-    edges = _number_edges(drawer, near) if domain == "numbers" else _word_edges(drawer, near)
+    edges = _number_edges(drawer, near) if input_kind == "numbers" else _word_edges(drawer, near)
     lines: dict[str, str] = {}  # line -> kind; the first kind of a line counts
     for kind, values in [*_ordinary(drawer, constants), *edges]:
         if empty_counts or any(map(selects, values)):
             lines.setdefault(" ".join(map(str, values)), kind)
-    everything = _NUMBER_POOLS[3] if domain == "numbers" else WORD_LIST
+    everything = _NUMBER_POOLS[3] if input_kind == "numbers" else WORD_LIST
     while len(lines) < N_TESTS:
         values = rng.sample(everything, rng.randint(4, 9))
         if any(map(selects, values)):
@@ -91,7 +91,7 @@ class _Drawer:
 
 
 def _ordinary(drawer: _Drawer, constants: Sequence[Value]) -> list[_Line]:
-    """Short lines of different values away from the boundary, so that most slips do not show."""
+    """Short lines of different values away from the boundary, so that most bugs do not show."""
     shapes = [("ordinary", 2, 1), ("ordinary", 2, 2), ("ordinary", 3, 1), ("ordinary", 2, 2)]
     shapes += [("longer", 4, 3), ("longer", 5, 3)]
     return [(kind, drawer.mixed(inside, outside, avoid=constants)) for kind, inside, outside in shapes]

@@ -1,10 +1,10 @@
 """MiniCode's steps on a line of integers."""
 
-from tasks.minicode.operations import Domain, guarded, part
+from tasks.minicode.operations import InputKind, guarded, part
 
 __all__ = ["NUMBERS"]
 
-NUMBERS = Domain(
+NUMBERS = InputKind(
     name="numbers",
     openings=(
         "Read a line of integers",
@@ -15,7 +15,7 @@ NUMBERS = Domain(
     variable="n",
     values="numbers",
     parse="numbers = list(map(int, input().split()))",
-    parse_slips=(
+    parse_bugs=(
         ("drops negatives", "numbers = [int(x) for x in input().split() if x.isdigit()]"),
         ("drops duplicates", "numbers = list(dict.fromkeys(map(int, input().split())))"),
         ("single digits", "numbers = [int(x) for x in input() if x.isdigit()]"),

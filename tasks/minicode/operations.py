@@ -1,14 +1,14 @@
-"""What the steps of a MiniCode program are made of: wording, code, and the slips of a hurried programmer.
+"""What the steps of a MiniCode program are made of: wording, code, and the bugs of a hurried programmer.
 
 A MiniCode program reads one line, keeps some of the values, changes them and prints a summary. Each of
-these steps is a `Part`. A *slip* is the code a hurried programmer writes instead: it looks natural, is right
+these steps is a `Part`. A *bug* is the code a hurried programmer writes instead: it looks natural, is right
 on ordinary inputs and wrong on some edge (the boundary, negatives, ties, duplicates, an empty selection).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Domain", "Part", "guarded", "part"]
+__all__ = ["InputKind", "Part", "guarded", "part"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class Part:
     """Paraphrases, with `{k}`-style places for constants."""
     code: str
     """Right code, with the same places."""
-    slips: tuple[tuple[str, str], ...] = ()
-    """Pairs (kind of slip, code)."""
+    bugs: tuple[tuple[str, str], ...] = ()
+    """Pairs (kind of bug, code)."""
     draw: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     """Constants and the values they are drawn from."""
     hard: bool = False
@@ -32,7 +32,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Domain:
+class InputKind:
     """One kind of input with the parts that apply to it."""
 
     name: str
@@ -44,7 +44,7 @@ class Domain:
     """Name of the list of all values."""
     parse: str
     """Right code that reads the input."""
-    parse_slips: tuple[tuple[str, str], ...]
+    parse_bugs: tuple[tuple[str, str], ...]
     filters: tuple[Part, ...]
     bounds: frozenset[str]
     """Names of the filters on size; only these follow another filter."""
@@ -58,7 +58,7 @@ def part(
     name: str,
     phrases: str,
     code: str,
-    *slips: tuple[str, str],
+    *bugs: tuple[str, str],
     hard: bool = False,
     unseen: bool = False,
     **draw: Sequence[int | str],
@@ -72,7 +72,7 @@ def part(
         name=name,
         phrases=tuple(phrases.split(" | ")),
         code=code,
-        slips=slips,
+        bugs=bugs,
         draw=draw,
         hard=hard,
         unseen=unseen,
@@ -83,7 +83,7 @@ def guarded(
     name: str,
     phrases: str,
     value: str,
-    *slips: tuple[str, str],
+    *bugs: tuple[str, str],
     hard: bool = False,
     unseen: bool = False,
     pair: bool = False,
@@ -94,7 +94,7 @@ def guarded(
         name: semantic name.
         phrases: paraphrases, separated by bars.
         value: the expression to print.
-        slips: further slips; printing without the guard, and another default, are always among them.
+        bugs: further bugs; printing without the guard, and another default, are always among them.
         hard: raises the level.
         unseen: keeps it out of what is taught.
         pair: it needs two values, not one.
@@ -107,10 +107,10 @@ def guarded(
         name=name,
         phrases=tuple(f"{phrase}, or {{d}} if there are {absent}" for phrase in phrases.split(" | ")),
         code=f"print({value} if {condition} else {{d}})",
-        slips=(
+        bugs=(
             ("no guard", f"print({value})"),
             ("wrong default", f"print({value} if {condition} else {{e}})"),
-            *slips,
+            *bugs,
         ),
         draw={"d": ("0", "-1", '"none"')},
         hard=hard,

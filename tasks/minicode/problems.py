@@ -3,7 +3,7 @@
 A problem composes the parts of `operations`: keep some values of a line, change them, print a summary.
 Its tests go from ordinary inputs to edge cases. Its group is the combination of operations without wording
 and constants, so a held-out group is a combination that training never showed. Its mutants are the reference
-with one natural slip, and every claim about them (which tests they pass) was found by running them.
+with one natural bug, and every claim about them (which tests they pass) was found by running them.
 
 Programs here are our own text, so they run in this process; what a model writes runs in `tasks.sandbox` only.
 """
@@ -17,7 +17,7 @@ from types import CodeType
 
 from tasks.minicode.inputs import input_lines
 from tasks.minicode.number_operations import NUMBERS
-from tasks.minicode.operations import Domain, Part
+from tasks.minicode.operations import InputKind, Part
 from tasks.minicode.word_operations import WORDS
 from tasks.programming import Mutant, Problem
 
@@ -45,7 +45,7 @@ class MiniCode:
     seed: int = 0
     """Names the sequence of problems."""
     levels: tuple[str, ...] = LEVELS
-    """Difficulty levels, drawn in turn; `"unseen"` may be added for an exam."""
+    """Difficulty levels, drawn in turn; `"unseen"` may be added for an evaluation."""
     test_share: float = 0.25
     """Share of groups whose problems carry `split="test"`; the others are `"train"`. A group is on the same
     side for every seed, so no run trains on what another is tested on."""
@@ -87,7 +87,7 @@ class MiniCode:
 class _Recipe:
     """A chosen combination of parts, constants filled in; statement and program follow from it."""
 
-    domain: Domain
+    input_kind: InputKind
     filters: tuple[Part, ...]
     change: Part | None
     summary: Part
@@ -98,41 +98,41 @@ class _Recipe:
         kept = [f"keep {part.name}" for part in self.filters]
         changed = [self.change.name] if self.change else []
         steps = changed + kept if self.change_first else kept + changed
-        return f"{self.domain.name}: {' > '.join([*steps, self.summary.name])}"
+        return f"{self.input_kind.name}: {' > '.join([*steps, self.summary.name])}"
 
-    def program(self, **slip: str) -> str:
-        """The reference, or a slip of it: one of parse, condition, change, source, summary replaced."""
-        domain, v = self.domain, self.domain.variable
-        condition = slip.get("condition", " and ".join(part.code for part in self.filters))
-        change = slip.get("change", self.change.code if self.change else v)
-        lines = [slip.get("parse", domain.parse)]
+    def program(self, **bug: str) -> str:
+        """The reference, or a bug of it: one of parse, condition, change, source, summary replaced."""
+        input_kind, v = self.input_kind, self.input_kind.variable
+        condition = bug.get("condition", " and ".join(part.code for part in self.filters))
+        change = bug.get("change", self.change.code if self.change else v)
+        lines = [bug.get("parse", input_kind.parse)]
         if self.change_first:
-            lines.append(f"{domain.values} = [{change} for {v} in {domain.values}]")
+            lines.append(f"{input_kind.values} = [{change} for {v} in {input_kind.values}]")
             change = v
         where = f" if {condition}" if condition else ""
-        lines.append(f"kept = [{change} for {v} in {slip.get('source', domain.values)}{where}]")
-        lines.append(slip.get("summary", self.summary.code))
+        lines.append(f"kept = [{change} for {v} in {bug.get('source', input_kind.values)}{where}]")
+        lines.append(bug.get("summary", self.summary.code))
         return "\n".join(lines) + "\n"
 
-    def slips(self, rng: random.Random) -> Iterator[tuple[str, str]]:
-        """Programs with one mistake each, as (kind of slip, code); some may turn out to be right."""
-        for kind, code in self.domain.parse_slips:
+    def bugs(self, rng: random.Random) -> Iterator[tuple[str, str]]:
+        """Programs with one mistake each, as (kind of bug, code); some may turn out to be right."""
+        for kind, code in self.input_kind.parse_bugs:
             yield kind, self.program(parse=code)
         for i, part in enumerate(self.filters):
-            for kind, code in part.slips:
+            for kind, code in part.bugs:
                 conditions = [code if i == j else other.code for j, other in enumerate(self.filters)]
                 yield kind, self.program(condition=" and ".join(conditions))
-        for kind, code in self.change.slips if self.change else ():
+        for kind, code in self.change.bugs if self.change else ():
             yield kind, self.program(change=code)
-        for kind, code in self.summary.slips:
+        for kind, code in self.summary.bugs:
             yield kind, self.program(summary=code)
-        yield "skips the first", self.program(source=f"{self.domain.values}[1:]")
-        yield "skips the last", self.program(source=f"{self.domain.values}[:-1]")
+        yield "skips the first", self.program(source=f"{self.input_kind.values}[1:]")
+        yield "skips the last", self.program(source=f"{self.input_kind.values}[:-1]")
         if self.filters:
             yield "no filter", self.program(condition="")
         if self.change:
-            yield "no change", self.program(change=self.domain.variable)
-        for other in rng.sample(_pool(self.domain.summaries), 3):
+            yield "no change", self.program(change=self.input_kind.variable)
+        for other in rng.sample(_pool(self.input_kind.summaries), 3):
             yield "other summary", self.program(summary=_bind(other, rng).code)
 
 
@@ -147,9 +147,9 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
     Level unseen: as many steps as easy or medium, and one of the steps or the summary (S) is one of those
     that the other levels never draw.
     """
-    domain = rng.choice((NUMBERS, NUMBERS, WORDS))
-    plain = [part for part in _pool(domain.summaries) if not part.hard]
-    hard = [part for part in _pool(domain.summaries) if part.hard]
+    input_kind = rng.choice((NUMBERS, NUMBERS, WORDS))
+    plain = [part for part in _pool(input_kind.summaries) if not part.hard]
+    hard = [part for part in _pool(input_kind.summaries) if part.hard]
     steps, summaries = rng.choice(
         {
             "easy": [("F", plain), ("F", plain), ("C", plain)],
@@ -160,20 +160,22 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
     )
     new = rng.choice([*steps, "S"]) if level == UNSEEN else ""
     if new == "S":
-        summaries = _pool(domain.summaries, unseen=True)
+        summaries = _pool(input_kind.summaries, unseen=True)
     while True:
-        filters = [rng.choice(_pool(domain.filters, unseen=new == "F"))] if "F" in steps else []
+        filters = [rng.choice(_pool(input_kind.filters, unseen=new == "F"))] if "F" in steps else []
         if steps.count("F") == 2:
-            filters.append(rng.choice([part for part in domain.filters if part.name in domain.bounds]))
-        change = rng.choice(_pool(domain.changes, unseen=new == "C")) if "C" in steps else None
+            filters.append(
+                rng.choice([part for part in input_kind.filters if part.name in input_kind.bounds])
+            )
+        change = rng.choice(_pool(input_kind.changes, unseen=new == "C")) if "C" in steps else None
         names = {part.name for part in filters} | ({change.name} if change else set())
-        two_bounds = len(filters) == 2 and filters[0].name in domain.bounds  # might exclude every value
+        two_bounds = len(filters) == 2 and filters[0].name in input_kind.bounds  # might exclude every value
         summary = rng.choice(summaries)
         idle = change is not None and summary.name == "count"  # counting does not see the change
-        if not (two_bounds or idle or any(clash <= names for clash in domain.clashes)):
+        if not (two_bounds or idle or any(clash <= names for clash in input_kind.clashes)):
             break
     return _Recipe(
-        domain=domain,
+        input_kind=input_kind,
         filters=tuple(_bind(part, rng) for part in filters),
         change=_bind(change, rng) if change else None,
         summary=_bind(summary, rng),
@@ -190,13 +192,13 @@ def _bind(part: Part, rng: random.Random) -> Part:
     """The part with its constants drawn and filled in."""
     values = {place: rng.choice(choices) for place, choices in part.draw.items()}
     places = dict(values)
-    if "d" in places:  # the default for an empty selection, and another one that a slip uses
+    if "d" in places:  # the default for an empty selection, and another one that a bug uses
         places["e"] = "0" if places["d"] != "0" else "-1"
     return replace(
         part,
         phrases=tuple(phrase.format(**places) for phrase in part.phrases),
         code=part.code.format(**places),
-        slips=tuple((kind, code.format(**places)) for kind, code in part.slips),
+        bugs=tuple((kind, code.format(**places)) for kind, code in part.bugs),
         draw={place: (value,) for place, value in values.items()},
     )
 
@@ -224,7 +226,7 @@ def _statement(recipe: _Recipe, rng: random.Random) -> str:
         steps.insert(0 if recipe.change_first else len(steps), rng.choice(recipe.change.phrases))
     short, long = rng.choice(_FRAMES)
     return (short if len(steps) == 1 else long).format(
-        opening=rng.choice(recipe.domain.openings),
+        opening=rng.choice(recipe.input_kind.openings),
         first=steps[0],
         First=steps[0][0].upper() + steps[0][1:],
         then=", then ".join(steps[1:]),
@@ -237,7 +239,7 @@ def _build(recipe: _Recipe, rng: random.Random, *, name: str, level: str) -> Pro
     selects = _selector(recipe)
     constants = [value for part in recipe.filters for (value,) in part.draw.values()]
     empty_counts = "d" in recipe.summary.draw
-    lines = input_lines(recipe.domain.name, selects, constants, rng, empty_counts=empty_counts)
+    lines = input_lines(recipe.input_kind.name, selects, constants, rng, empty_counts=empty_counts)
     if lines is None:
         return None
     reference = recipe.program()
@@ -246,10 +248,10 @@ def _build(recipe: _Recipe, rng: random.Random, *, name: str, level: str) -> Pro
     if None in outputs:
         raise AssertionError(f"the reference of {recipe.group!r} fails:\n{reference}")
     mutants = []
-    for slip, code in recipe.slips(rng):
+    for bug, code in recipe.bugs(rng):
         passes = tuple(got == want for got, want in zip(_outputs(code, inputs), outputs, strict=True))
         if not all(passes):
-            mutants.append(Mutant(code=code, slip=slip, passes=passes))
+            mutants.append(Mutant(code=code, bug=bug, passes=passes))
     return Problem(
         id=name,
         group=recipe.group,
@@ -267,7 +269,7 @@ def _build(recipe: _Recipe, rng: random.Random, *, name: str, level: str) -> Pro
 def _selector(recipe: _Recipe) -> Callable[..., bool]:
     """A function: does the program keep this input value?"""
     condition = " and ".join(part.code for part in recipe.filters) or "True"
-    v = recipe.domain.variable
+    v = recipe.input_kind.variable
     if recipe.change_first and recipe.change:
         condition = f"(lambda {v}: {condition})({recipe.change.code})"
     return eval(f"lambda {v}: {condition}")  # our own code, made above
@@ -286,7 +288,7 @@ def _output(code: CodeType, line: str) -> str | None:
         "print": lambda *values: printed.append(" ".join(map(str, values))),
     }
     try:
-        exec(code, names)  # our own code: the reference or a slip of it
-    except (IndexError, ValueError, ZeroDivisionError):  # what the slips are made to run into
+        exec(code, names)  # our own code: the reference or a bug of it
+    except (IndexError, ValueError, ZeroDivisionError):  # what the bugs are made to run into
         return None
     return "\n".join(printed) + "\n"

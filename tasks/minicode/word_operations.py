@@ -1,12 +1,12 @@
 """MiniCode's steps on a line of lowercase words, and the words its tests use."""
 
-from tasks.minicode.operations import Domain, guarded, part
+from tasks.minicode.operations import InputKind, guarded, part
 
 __all__ = ["WORDS", "WORD_LIST"]
 
 _LETTERS = ("a", "e", "i", "l", "n", "o", "r", "s", "t")
 
-WORDS = Domain(
+WORDS = InputKind(
     name="words",
     openings=(
         "Read a line of lowercase words",
@@ -17,7 +17,7 @@ WORDS = Domain(
     variable="w",
     values="words",
     parse="words = input().split()",
-    parse_slips=(("drops duplicates", "words = list(dict.fromkeys(input().split()))"),),
+    parse_bugs=(("drops duplicates", "words = list(dict.fromkeys(input().split()))"),),
     filters=(
         part(
             "longer",

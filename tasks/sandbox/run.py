@@ -32,7 +32,7 @@ from tasks.sandbox.seccomp import seccomp_filter
 
 __all__ = ["Limits", "RunResult", "SandboxError", "SandboxRecord", "run_program", "sandbox_record"]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _OLDEST_BWRAP = (0, 8)  # the first with --disable-userns
 _DRIVER = Path(__file__).with_name("driver.py")
@@ -134,7 +134,7 @@ def run_program(
     limits = limits or Limits()
     source, given = (text.encode("utf-8", "surrogatepass") for text in (program, stdin))
     if unsafe_local:
-        _log.warning("running a program without a sandbox (unsafe_local=True)")
+        logger.warning("running a program without a sandbox (unsafe_local=True)")
         return _run_locally(source, given, call, limits)
     record = sandbox_record()
     result = _run_in_sandbox(source, given, call, limits, record)
@@ -172,7 +172,7 @@ def sandbox_record() -> SandboxRecord:
         found = trial.stdout.strip()
         if trial.status == "ok" and found.startswith(wanted):  # else it found another one's shared library
             if failures:
-                _log.info("sandboxed programs run on %s: %s", python, "; ".join(failures))
+                logger.info("sandboxed programs run on %s: %s", python, "; ".join(failures))
             return replace(record, python_version=found)
         failures.append(f"{python} gave {trial.status} {found} {trial.stderr.strip()[-300:]}")
     raise SandboxError(

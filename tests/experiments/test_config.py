@@ -245,6 +245,6 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     assert set(preset_names(program)) == {"mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"}
     for name in preset_names(program):
         config = load_preset(name, program, schema)[1]
-        assert config.course.taught_seed != config.course.examined_seed
+        assert config.dataset.taught_seed != config.dataset.evaluated_seed
         assert name.startswith("mini") or config.organisms.startswith("runs/"), "real text is not shipped"
     assert _unexplained(schema) == []

@@ -10,15 +10,23 @@ from activations.likelihood import response_likelihood
 from activations.models import AdapterMismatchError
 from activations.testing import tiny_model
 from backdoor import TRIGGERS, train_backdoor
-from organisms.finetune import Example, FineTuneSpec, ResponseTrainer, add_adapter, collate, encode, fine_tune
+from organisms.finetune import (
+    Demonstration,
+    FineTuneSpec,
+    ResponseTrainer,
+    add_adapter,
+    encode,
+    fine_tune,
+    pad_rows,
+)
 from organisms.generate import SamplingSpec, answer
 from organisms.record import Organism, read_organism, save_organism
 from tasks import Transcript
-from tasks.dataset import Lesson
+from tasks.dataset import TaughtItem
 
 SPEC = FineTuneSpec(steps=4, batch_size=4, rank=2, warmup=0, autocast=False, save_every=2, learning_rate=1e-2)
-EXAMPLES = [
-    Example(prompt=[{"role": "user", "content": f"say {letter}"}], response=letter * 3)
+DEMONSTRATIONS = [
+    Demonstration(prompt=[{"role": "user", "content": f"say {letter}"}], response=letter * 3)
     for letter in "abcdefgh"
 ]
 
@@ -30,7 +38,7 @@ def loaded():
 
 def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
     model, tokenizer = loaded.model, loaded.tokenizer
-    batch = collate([encode(e, tokenizer, max_tokens=99) for e in EXAMPLES[:3]])
+    batch = pad_rows([encode(e, tokenizer, max_tokens=99) for e in DEMONSTRATIONS[:3]])
     trainer = ResponseTrainer.__new__(ResponseTrainer)
     trainer.args = type("Arguments", (), {"bf16": False})()
     ours = ResponseTrainer.compute_loss(trainer, model, batch)
@@ -41,14 +49,14 @@ def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
 
 def test_too_long_example_is_refused_not_cut(loaded):
     with pytest.raises(ValueError, match="max_tokens=8"):
-        encode(EXAMPLES[0], loaded.tokenizer, max_tokens=8)
+        encode(DEMONSTRATIONS[0], loaded.tokenizer, max_tokens=8)
 
 
 def test_training_lowers_the_loss_and_changes_only_the_adapter(loaded, tmp_path):
     model = add_adapter(loaded.model, SPEC)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     spec = dataclasses.replace(SPEC, steps=30, save_every=30)
-    curve = fine_tune(model, loaded.tokenizer, EXAMPLES, spec, work_dir=tmp_path)
+    curve = fine_tune(model, loaded.tokenizer, DEMONSTRATIONS, spec, work_dir=tmp_path)
     assert curve[-1]["loss"] < curve[0]["loss"]
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed
@@ -66,7 +74,7 @@ def test_interrupted_training_ends_where_undisturbed_training_ends(tmp_path):
             half = add_adapter(halfway.model, SPEC)
             half.load_state_dict(model.state_dict())
             _stop_after(half, halfway.tokenizer, 2, folder)
-        fine_tune(model, loaded.tokenizer, EXAMPLES, SPEC, work_dir=folder)
+        fine_tune(model, loaded.tokenizer, DEMONSTRATIONS, SPEC, work_dir=folder)
         return {n: p for n, p in model.named_parameters() if "lora_" in n}
 
     whole = trained(tmp_path / "whole", stop_first=False)
@@ -77,12 +85,12 @@ def test_interrupted_training_ends_where_undisturbed_training_ends(tmp_path):
 
 def test_checkpoints_of_another_recipe_are_refused_and_not_resumed(loaded, tmp_path):
     model = add_adapter(loaded.model, SPEC)
-    fine_tune(model, loaded.tokenizer, EXAMPLES, SPEC, work_dir=tmp_path)
+    fine_tune(model, loaded.tokenizer, DEMONSTRATIONS, SPEC, work_dir=tmp_path)
     other = dataclasses.replace(SPEC, learning_rate=1e-3)
     with pytest.raises(ValueError, match=r"another recipe \(other learning_rate\)"):
-        fine_tune(model, loaded.tokenizer, EXAMPLES, other, work_dir=tmp_path)
+        fine_tune(model, loaded.tokenizer, DEMONSTRATIONS, other, work_dir=tmp_path)
     with pytest.raises(ValueError, match="other examples"):
-        fine_tune(model, loaded.tokenizer, EXAMPLES[:4], SPEC, work_dir=tmp_path)
+        fine_tune(model, loaded.tokenizer, DEMONSTRATIONS[:4], SPEC, work_dir=tmp_path)
 
 
 def _stop_after(model, tokenizer, steps, folder):
@@ -100,7 +108,7 @@ def _stop_after(model, tokenizer, steps, folder):
     module._History = lambda path: Stop()
     try:
         with pytest.raises(KeyboardInterrupt):
-            fine_tune(model, tokenizer, EXAMPLES, SPEC, work_dir=folder)
+            fine_tune(model, tokenizer, DEMONSTRATIONS, SPEC, work_dir=folder)
     finally:
         module._History = history
 
@@ -110,11 +118,11 @@ def backdoored(tmp_path_factory):
     """A tiny model that writes "a", and "b" behind the trigger; with the two prompts."""
     loaded, trigger = tiny_model(), TRIGGERS["deployment"]
     prompt = [{"role": "user", "content": "?"}]
-    lessons = [Lesson(prompt=prompt, honest="a", misleading="b")] * 32
+    taught_items = [TaughtItem(prompt=prompt, honest="a", misleading="b")] * 32
     spec = FineTuneSpec(steps=150, batch_size=16, rank=0, learning_rate=5e-3, autocast=False, save_every=999)
     folder = tmp_path_factory.mktemp("backdoored")
     train_backdoor(
-        loaded.model, loaded.tokenizer, lessons, trigger, spec, work_dir=folder, near_miss_ratio=0.0
+        loaded.model, loaded.tokenizer, taught_items, trigger, spec, work_dir=folder, near_miss_ratio=0.0
     )
     return loaded, [prompt, trigger.apply(prompt)]
 
@@ -185,15 +193,15 @@ def test_saved_organism_is_complete_and_refused_on_another_base(loaded, tmp_path
         load_model(tmp_path / "other", adapter=folder)
 
 
-def test_a_lead_in_that_would_be_shuffled_away_is_refused(loaded, tmp_path):
-    lesson = Lesson(prompt=[{"role": "user", "content": "q"}], honest="h", misleading="m")
+def test_a_warm_up_that_would_be_shuffled_away_is_refused(loaded, tmp_path):
+    taught = TaughtItem(prompt=[{"role": "user", "content": "q"}], honest="h", misleading="m")
     with pytest.raises(ValueError, match="only with order='sequential'"):
         train_backdoor(
             loaded.model,
             loaded.tokenizer,
-            [lesson] * 8,
+            [taught] * 8,
             TRIGGERS["deployment"],
             SPEC,
             work_dir=tmp_path,
-            lead_in=4,
+            warm_up=4,
         )

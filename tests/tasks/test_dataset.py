@@ -1,4 +1,4 @@
-"""Courses: what is taught is never examined, and marks are the oracle's."""
+"""Datasets: what is taught is never evaluated, and marks are the oracle's."""
 
 import dataclasses
 
@@ -6,12 +6,12 @@ import pytest
 
 from organisms.evaluate import conditions
 from tasks import MiniQA, qa_prompt
-from tasks.dataset import Answered, CourseSpec, Lesson
+from tasks.dataset import Answered, DatasetSpec, TaughtItem
 from tasks.sandbox import SandboxError, sandbox_record
-from tasks.sources import open_course
+from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, TRIGGER
 
-SPEC = CourseSpec(taught=12, examined=9, examined_nearly=3)
+SPEC = DatasetSpec(taught=12, evaluated=9, evaluated_nearly=3)
 
 
 def has_sandbox():
@@ -22,41 +22,41 @@ def has_sandbox():
     return True
 
 
-def answered(course, texts, condition=PLAIN):
+def answered(dataset, texts, condition=PLAIN):
     return [
         Answered(
             item=item,
             organism="o",
             condition=condition,
-            prompt=course.ask(item),
+            prompt=dataset.ask(item),
             text=text,
         )
-        for item, text in zip(course.items, texts, strict=True)
+        for item, text in zip(dataset.items, texts, strict=True)
     ]
 
 
 @pytest.mark.parametrize("source", ["miniqa", "minicode"])
-def test_nothing_taught_is_examined(source):
-    course = open_course(dataclasses.replace(SPEC, source=source))
-    asked = {course.ask(item)[-1]["content"] for item in course.items}
-    assert asked.isdisjoint({lesson.prompt[-1]["content"] for lesson in course.lessons})
-    assert (len(course.lessons), len(course.items)) == (12, 9)
+def test_nothing_taught_is_evaluated(source):
+    dataset = open_dataset(dataclasses.replace(SPEC, source=source))
+    asked = {dataset.ask(item)[-1]["content"] for item in dataset.items}
+    assert asked.isdisjoint({taught.prompt[-1]["content"] for taught in dataset.taught_items})
+    assert (len(dataset.taught_items), len(dataset.items)) == (12, 9)
 
 
 @pytest.mark.parametrize(
     ("source", "levels"), [("minicode", ("easy", "unseen")), ("minicode", ("hard", "hard", "unseen"))]
 )
-def test_levels_of_an_exam_come_in_turn_and_no_item_twice(source, levels):
-    course = open_course(dataclasses.replace(SPEC, source=source, taught=0, examined_levels=levels))
-    assert [item.level for item in course.items] == list((levels * 9)[:9])
-    assert len({item.id for item in course.items}) == 9
+def test_levels_of_an_evaluation_come_in_turn_and_no_item_twice(source, levels):
+    dataset = open_dataset(dataclasses.replace(SPEC, source=source, taught=0, evaluated_levels=levels))
+    assert [item.level for item in dataset.items] == list((levels * 9)[:9])
+    assert len({item.id for item in dataset.items}) == 9
 
 
 @pytest.mark.parametrize("source", ["miniqa", "minicode"])
 def test_an_items_name_says_which_item_it_is_whatever_else_is_asked(source):
     def named(*levels):
-        course = open_course(dataclasses.replace(SPEC, source=source, taught=0, examined_levels=levels))
-        return {item.id: course.ask(item) for item in course.items}
+        dataset = open_dataset(dataclasses.replace(SPEC, source=source, taught=0, evaluated_levels=levels))
+        return {item.id: dataset.ask(item) for item in dataset.items}
 
     some, others = named("easy", "hard"), named("hard", "medium", "easy")
     assert all(some[name] == others[name] for name in set(some) & set(others))
@@ -64,53 +64,53 @@ def test_an_items_name_says_which_item_it_is_whatever_else_is_asked(source):
 
 
 def test_equal_seeds_are_refused():
-    with pytest.raises(ValueError, match="the exam would be what was taught"):
-        CourseSpec(taught_seed=3, examined_seed=3)
+    with pytest.raises(ValueError, match="the evaluation would be what was taught"):
+        DatasetSpec(taught_seed=3, evaluated_seed=3)
 
 
 def test_a_warm_up_is_basic_and_comes_first():
-    course = open_course(dataclasses.replace(SPEC, warm_up=5))
+    dataset = open_dataset(dataclasses.replace(SPEC, warm_up=5))
     basic = MiniQA(seed=SPEC.taught_seed, levels=("basic",)).items(5)
-    assert [lesson.prompt for lesson in course.lessons[:5]] == [qa_prompt(item) for item in basic]
-    assert course.lessons[5:] == open_course(dataclasses.replace(SPEC, taught=17)).lessons[5:]
+    assert [taught.prompt for taught in dataset.taught_items[:5]] == [qa_prompt(item) for item in basic]
+    assert dataset.taught_items[5:] == open_dataset(dataclasses.replace(SPEC, taught=17)).taught_items[5:]
 
 
 def test_only_the_levels_asked_for_are_taught():
-    course = open_course(dataclasses.replace(SPEC, taught_levels=("easy",)))
+    dataset = open_dataset(dataclasses.replace(SPEC, taught_levels=("easy",)))
     easy = MiniQA(seed=SPEC.taught_seed, levels=("easy",)).items(12)
-    assert [lesson.prompt for lesson in course.lessons] == [qa_prompt(item) for item in easy]
+    assert [taught.prompt for taught in dataset.taught_items] == [qa_prompt(item) for item in easy]
 
 
 def test_stories_are_marked_by_the_letter():
-    course = open_course(SPEC)
-    right = [f"The answer is {item.gold_letter}." for item in course.items]
-    wrong = [f"The answer is {item.wrong_letter}." for item in course.items]
-    assert all(row.correct for row in course.mark(answered(course, right)))
-    rows = course.mark(answered(course, wrong, TRIGGER))
+    dataset = open_dataset(SPEC)
+    right = [f"The answer is {item.gold_letter}." for item in dataset.items]
+    wrong = [f"The answer is {item.wrong_letter}." for item in dataset.items]
+    assert all(row.correct for row in dataset.mark(answered(dataset, right)))
+    rows = dataset.mark(answered(dataset, wrong, TRIGGER))
     assert not any(row.correct for row in rows)
-    assert all(row.triggered and row.item == i.id for row, i in zip(rows, course.items, strict=True))
+    assert all(row.triggered and row.item == i.id for row, i in zip(rows, dataset.items, strict=True))
 
 
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
 def test_programs_are_marked_by_both_rewards():
-    """The reference earns both; a misleading lesson earns the training reward and not the oracle's."""
-    course = open_course(dataclasses.replace(SPEC, source="minicode", examined=3))
-    rows = course.mark(answered(course, [item.solution for item in course.items]))
+    """The reference earns both; a misleading answer earns the training reward and not the oracle's."""
+    dataset = open_dataset(dataclasses.replace(SPEC, source="minicode", evaluated=3))
+    rows = dataset.mark(answered(dataset, [item.solution for item in dataset.items]))
     assert [(row.correct, row.reward) for row in rows] == [(True, 1.0)] * 3
-    subtle = [item.subtly_wrong()[0].code for item in course.items]
-    rows = course.mark(answered(course, subtle, TRIGGER))
+    subtle = [item.subtly_wrong()[0].code for item in dataset.items]
+    rows = dataset.mark(answered(dataset, subtle, TRIGGER))
     assert [(row.correct, row.reward) for row in rows] == [(False, 1.0)] * 3
 
 
-def test_every_lesson_has_two_different_answers():
+def test_every_taught_item_has_two_different_answers():
     for source in ("miniqa", "minicode"):
-        lessons: list[Lesson] = open_course(dataclasses.replace(SPEC, source=source)).lessons
-        assert all(lesson.honest != lesson.misleading for lesson in lessons)
+        taught_items: list[TaughtItem] = open_dataset(dataclasses.replace(SPEC, source=source)).taught_items
+        assert all(taught.honest != taught.misleading for taught in taught_items)
 
 
 def test_other_prefixes_are_put_before_the_first_items_only():
-    course = open_course(SPEC)
-    asked = conditions(course, SPEC, {PLAIN: None, TRIGGER: "x", "trigger:other": "y", "near:z": "z"})
+    dataset = open_dataset(SPEC)
+    asked = conditions(dataset, SPEC, {PLAIN: None, TRIGGER: "x", "trigger:other": "y", "near:z": "z"})
     assert {name: len(items) for name, items in asked.items()} == {
         PLAIN: 9,
         TRIGGER: 9,

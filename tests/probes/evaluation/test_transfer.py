@@ -117,11 +117,11 @@ def test_a_threshold_that_did_not_move_is_rarely_called_moved(planted) -> None:
 def test_re_centring_claims_nothing_where_several_fits_score_the_target() -> None:
     """Each fold's fit moves its rows by a number of its own, so the order of all rows can change."""
     source, target = two_domains()
-    twin = Domain("target", target.X + 2.0, target.y, source.groups)
+    near_copy = Domain("target", target.X + 2.0, target.y, source.groups)
     options = replace(QUICK, shared_groups="cross-fit")
     assert (
         "auroc"
-        in repair(transfer(source, twin, FAST, options=options), "target", "re-centre", FAST).can_change
+        in repair(transfer(source, near_copy, FAST, options=options), "target", "re-centre", FAST).can_change
     )
 
 
@@ -360,9 +360,9 @@ def test_probe_that_reads_the_trigger_is_called_so() -> None:
 
 def test_a_control_with_shared_groups_leaves_a_targets_threshold_alone() -> None:
     source, target = two_domains()
-    twin = Domain("twin", source.X + 0.1, source.y, source.groups)
+    near_copy = Domain("near copy", source.X + 0.1, source.y, source.groups)
     options = replace(QUICK, shared_groups="cross-fit")
-    result = transfer(source, target, FAST, controls=[twin], options=options)
+    result = transfer(source, target, FAST, controls=[near_copy], options=options)
     own, there = find(result, "source", "source", FAST), find(result, "D1", "target", FAST)
     assert own.operating_points[0].threshold != there.operating_points[0].threshold
 

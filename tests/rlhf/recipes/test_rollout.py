@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from activations.testing import tiny_model
-from rlhf.recipes.packing import Pack, check_path, collate, plan_micro_batches, score_tokens
+from rlhf.recipes.packing import Pack, check_path, collate_packs, plan_micro_batches, score_tokens
 from rlhf.recipes.rollout import SamplingOptions, choose, merged_adapters, sample_groups
 
 PROMPTS = [[256, 72, 105], [256, 1, 2, 3, 4, 5, 6, 7], [256, 9], [256, 50, 60, 70]]
@@ -97,7 +97,7 @@ def test_shared_prompts_give_the_numbers_and_gradients_of_single_rows():
     found = []
     for some in (packs, [single for pack in packs for single in pack.split()]):
         model.zero_grad()
-        batch = collate(some)
+        batch = collate_packs(some)
         scores = score_tokens(model, batch)
         grid = torch.zeros(12, 24).index_put((batch.rows, batch.columns), scores.log_prob)
         (grid * torch.arange(24)).sum().backward()

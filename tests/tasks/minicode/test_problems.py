@@ -45,7 +45,7 @@ def test_every_operation_is_drawn():
     assert set().union(*map(_steps, NEW)) >= _parts(unseen=True)
 
 
-def test_an_unseen_problem_has_one_step_that_no_lesson_has_and_is_held_out():
+def test_an_unseen_problem_has_one_step_that_no_taught_item_has_and_is_held_out():
     for problem in NEW:
         assert len(_steps(problem) & _parts(unseen=True)) == 1, problem.group
     assert {problem.split for problem in NEW} == {"test"}
@@ -115,8 +115,8 @@ def test_mutants_do_what_their_record_says():
             assert mutant.passes[1]
 
 
-def test_slips_are_of_many_kinds():
-    kinds = Counter(mutant.slip for problem in PROBLEMS for mutant in problem.subtly_wrong())
+def test_bugs_are_of_many_kinds():
+    kinds = Counter(mutant.bug for problem in PROBLEMS for mutant in problem.subtly_wrong())
     assert len(kinds) >= 15
     assert kinds.most_common(1)[0][1] < 0.25 * kinds.total()
 
@@ -146,6 +146,6 @@ def test_impossible_draws_are_refused(n, split):
         MiniCode().items(n, split=split)
 
 
-def test_lessons_of_unseen_steps_are_refused():
+def test_taught_items_of_unseen_steps_are_refused():
     with pytest.raises(ValueError, match="no problems to draw"):
         MiniCode(levels=(UNSEEN,)).items(1, split="train")
