@@ -19,6 +19,8 @@ _NOTICES = {
     # checkpoints look for the base's config on a hub; embeddings are never trained, so nothing is missing
     "Unable to fetch remote file": "peft",
     "Could not find a config file": "peft",
+    # a base is named as the user names it, not by its folder in the cache
+    "The PEFT config's `base_model_name_or_path` was renamed": "peft",
 }
 
 
