@@ -45,6 +45,11 @@ class MLPProbe(Probe):
     array([0, 0, 1, 1])
     """
 
+    dropped_: bool
+    """In a halving sweep: another setting stands in for this one."""
+    work_: tuple[float, float]
+    """Epochs x networks that a sweep trained for this setting, and without halving."""
+
     def __init__(
         self,
         hidden: int = 64,
