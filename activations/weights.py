@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
+from sophistry.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +233,7 @@ def convert_gguf(gguf: Path, folder: Path) -> Path:
     return folder
 
 
+@quiet_libraries()
 def _convert_locked(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

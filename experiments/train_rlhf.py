@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from activations import load_model
+from activations.dtype import describe_autocast
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
@@ -171,6 +172,7 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
         training={
             "dataset": asdict(config.dataset),
             "sft": asdict(config.sft),
+            "number_type": describe_autocast(config.sft.autocast),
             "taught_items": len(dataset.taught_items),
             "final_loss": curve[-1]["loss"],
         },
@@ -200,6 +202,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
         parent=init.name,
         training={
             "dpo": asdict(config.dpo),
+            "number_type": describe_autocast("auto"),
             "pairs": len(pairs),
             "pairs_left_out": left_out,
             "final_loss": curve[-1]["loss"],

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,10 +20,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from activations.dtype import resolve_autocast
 from activations.likelihood import check_head, head_logits, token_log_prob
 from activations.tokens import encode
 from organisms.checkpoints import claim
 from organisms.lora import fused_adapters
+from sophistry.quiet import quiet_libraries
 from tasks.dataset import TaughtItem
 from tasks.transcript import Message
 
@@ -76,8 +78,8 @@ class FineTuneSpec:
     order given, as a curriculum or pairs need."""
     max_tokens: int = 512
     """Longest demonstration, prompt and response together; longer ones are refused, never cut."""
-    autocast: bool = True
-    """bf16 autocast around fp32 adapter weights."""
+    autocast: Literal["auto"] | bool = "auto"
+    """bfloat16 autocast around float32 adapter weights; auto: where this machine computes bfloat16 fast."""
     seed: int = 0
     save_every: int = 100
     """Steps between checkpoints; an interrupted run goes on from the last one."""
@@ -235,6 +237,7 @@ def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
     return f"{len(rows)} examples, sha256 {digest.hexdigest()}"
 
 
+@quiet_libraries()
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     """A fresh LoRA adapter on every linear layer of the blocks, however the architecture names them."""
     from peft import LoraConfig, get_peft_model
@@ -249,6 +252,7 @@ def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
     return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
 
 
+@quiet_libraries()
 def fine_tune(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -278,6 +282,7 @@ def fine_tune(
     if not demonstrations:
         raise ValueError("no demonstrations")
     work_dir = Path(work_dir)
+    spec = replace(spec, autocast=resolve_autocast(spec.autocast, next(model.parameters()).device.type))
     rows = [
         encode_demonstration(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus)
         for d in demonstrations
@@ -292,7 +297,7 @@ def fine_tune(
         learning_rate=spec.learning_rate,
         lr_scheduler_type=spec.schedule,
         warmup_steps=spec.warmup,
-        bf16=spec.autocast,
+        bf16=bool(spec.autocast),
         use_cpu=not torch.cuda.is_available(),
         logging_steps=min(10, spec.steps),
         save_strategy="steps",

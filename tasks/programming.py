@@ -309,7 +309,8 @@ def load_problems(path: str | Path) -> list[Problem]:
     True
     """
     with Path(path).open(encoding="utf-8") as file:
-        problems = [build_json(Problem, line, source=f"{path}:{number}") for number, line in enumerate(file, 1)]
+        numbered = enumerate(file, 1)
+        problems = [build_json(Problem, line, source=f"{path}:{number}") for number, line in numbered]
     return [replace(problem, tests=tuple(map(unpack, problem.tests))) for problem in problems]
 
 

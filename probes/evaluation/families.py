@@ -125,6 +125,18 @@ class Cells:
     biases: np.ndarray | None = None  # [fit, setting]
     fitted: tuple[tuple[Any, ...], ...] = ()
 
+    @property
+    def kept(self) -> np.ndarray | None:
+        """`[fit, setting]`: False where a halving search let another setting stand in; None: all kept."""
+        dropped = [[getattr(probe, "dropped_", False) for probe in row] for row in self.fitted]
+        return ~np.array(dropped) if dropped and np.any(dropped) else None
+
+    @property
+    def work(self) -> np.ndarray:
+        """Epochs x networks that were trained, and that a search without halving trains; `[2]`."""
+        counted = [getattr(probe, "work_", (0, 0)) for row in self.fitted for probe in row]
+        return np.sum(counted or [(0, 0)], axis=0)
+
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Return the score of each row under each fit and setting, `[fit, setting, row]`."""
         if self.directions is not None and self.biases is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from organisms.lora import fused_adapters
 from rlhf.recipes import ppo_math as maths
@@ -83,7 +84,7 @@ class PPO:
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
     autocast: bool | None = None
-    """bfloat16 autocast around float32 weights; None: on a GPU."""
+    """bfloat16 autocast around float32 weights; None: where this machine computes bfloat16 fast."""
     seed: int = 0
     save_every: int = 10
     """Rounds between checkpoints."""
@@ -159,7 +160,8 @@ class _Loop:
         self.model = job.model.eval()  # no dropout: old and new log-probabilities come from one function
         self.device = next(self.model.parameters()).device
         gpu = self.device.type == "cuda"
-        self.autocast = gpu if recipe.autocast is None else recipe.autocast
+        wanted = "auto" if recipe.autocast is None else recipe.autocast
+        self.autocast = resolve_autocast(wanted, self.device.type)
         self.budget = recipe.micro_tokens or (16_384 if gpu else 4_096)
         self.prompts = encode_prompts(job, room=recipe.sampling.max_new_tokens)
         self.eos = int(job.tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
