@@ -97,7 +97,7 @@ class Adapter:
 def _no_virtual_tokens(where: str, kind: str) -> AdapterMismatchError:
     return AdapterMismatchError(
         f"{where} is a {kind} adapter: it adds trained virtual tokens or prompts that stand in no row, so "
-        "positions and activations would not be those of the text. Use an adapter that changes weights (LoRA, ...)."
+        "positions and activations would not be those of the text. Use one that changes weights (LoRA, ...)."
     )
 
 
@@ -190,8 +190,8 @@ class AdapterSwitch:
         state = adapter_state(self.module)
         if self._states.setdefault(adapter.name, state) != state:
             raise AdapterMismatchError(
-                f"The adapter in {adapter.path} no longer computes what was loaded: its scale was changed, or "
-                "it was merged. Load the model again, or LoadedModel.wrap the changed one."
+                f"The adapter in {adapter.path} no longer computes what was loaded: its scale was "
+                "changed, or it was merged. Load the model again, or LoadedModel.wrap the changed one."
             )
         return self.module.eval()
 
@@ -268,6 +268,7 @@ def _check_keys(adapter: Adapter, module: Any, written: set[str], base: set[str]
     ]
     if problems:
         raise AdapterMismatchError(
-            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may have been saved "
-            "from a compiled or wrapped model, or for another architecture: save it again from the plain PeftModel."
+            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may "
+            "have been saved from a compiled or wrapped model, or for another architecture: save it from the plain "
+            "PeftModel."
         )

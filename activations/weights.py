@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,15 +149,20 @@ def check_readable(config: Any, name: str) -> None:
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if getattr(config, "is_encoder_decoder", False):
-        raise WeightsError(
-            f"{name} is an encoder-decoder ({config.model_type}): prompt and response would go through different "
-            "stacks, and this library reads causal language models only."
-        )
+    refuse_encoder_decoder(config, name)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise WeightsError(
-            f"{name} is a {config.model_type} model, for which transformers has no causal language model: this "
-            "library cannot read it."
+            f"{name} is a {config.model_type} model, for which transformers has no causal language model: "
+            "this library cannot read it."
+        )
+
+
+def refuse_encoder_decoder(config: Any, name: str) -> None:
+    """Raise `WeightsError` for a model whose prompt and response go through different stacks."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise WeightsError(
+            f"{name} is an encoder-decoder ({config.model_type}): its prompt and response would go through "
+            "different stacks, and this library reads causal language models only."
         )
 
 
@@ -184,17 +189,18 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
         "of another shape": [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
         "that could not be read": report.get("error_msgs") or [],
     }
-    found = [
-        f"{len(keys)} tensors {words} ({', '.join(sorted(map(str, keys))[:3])}{', ...' if len(keys) > 3 else ''})"
-        for words, keys in problems.items()
-        if keys
-    ]
+    found = [f"{len(keys)} tensors {words} ({_some(keys)})" for words, keys in problems.items() if keys]
     if found:
         raise WeightsError(
-            f"{name} is not the {type(model).__name__} its configuration names: {'; '.join(found)}. Numbers from "
-            "it would be made up in part: get the complete checkpoint, or save it again from the model it is."
+            f"{name} is not the {type(model).__name__} its configuration names: {'; '.join(found)}. Its "
+            "numbers would be made up in part: get the whole checkpoint, or save it again from its own class."
         )
     return model
+
+
+def _some(keys: Iterable[Any], shown: int = 3) -> str:
+    names = sorted(map(str, keys))
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 @contextmanager
