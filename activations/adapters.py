@@ -268,7 +268,6 @@ def _check_keys(adapter: Adapter, module: Any, written: set[str], base: set[str]
     ]
     if problems:
         raise AdapterMismatchError(
-            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may "
-            "have been saved from a compiled or wrapped model, or for another architecture: save it from the plain "
-            "PeftModel."
+            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may have been "
+            "saved from a compiled or wrapped model, or for another base: save it from the plain PeftModel."
         )

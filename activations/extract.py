@@ -113,8 +113,8 @@ def extract(
     root = None if store is None else Path(store).expanduser().absolute()  # the caller may change folders
     if root is not None and model.loaded and (hooks := foreign_hooks(model.base.module)):
         raise ValueError(
-            f"The model carries hooks of its own ({', '.join(hooks[:3])}). What they compute cannot be named in "
-            "a store's key: remove them, or keep the result in memory with store=None."
+            f"The model carries hooks of its own ({', '.join(hooks[:3])}). What they compute cannot be "
+            "named in a store's key: remove them, or keep the result in memory with store=None."
         )
     if root is not None and (found := find_store(root, job.spec)):
         return found

@@ -200,6 +200,7 @@ class Gate:
         alone, together = [self.read([ids[i]])[0] for i in few], [batched[i] for i in few]
         checks = [
             *self.check_sites(sample),
+            self._causal(names[few[-1]], ids[few[-1]], alone[-1], limits),
             compare("batched == alone", alone, together, limits, [names[i] for i in few], self.places),
             same("reversed == same", self.read(ids[::-1])[::-1]),
         ]
@@ -207,16 +208,14 @@ class Gate:
             checks.append(same("masked == unmasked", self.read(ids, masked=True)))
         if self.model.adapter is not None and not self.model.merge:
             checks.append(self._adapter_acts(names, ids, batched))
-        checks.append(self._causal(sample, batched, limits))
         return Report(checks=tuple(checks), floor=floor, cause=self._cause(batched))
 
-    def _causal(self, sample: Sequence[tuple[str, Ids]], batched: Whole, limits: Tensor) -> Check:
+    def _causal(self, name: str, ids: Ids, whole: Tensor, limits: Tensor) -> Check:
         """A row that is cut gives what the whole row gave there."""
-        place = int(np.argmax([len(ids) for _, ids in sample]))
-        name, ids = sample[place]
         half = max(1, len(ids) // 2)
-        cut = self.read([ids[:half]])
-        return compare("cut == whole", cut, [batched[place][:, :half]], limits, [name], self.places)
+        return compare(
+            "cut == whole", self.read([ids[:half]]), [whole[:, :half]], limits, [name], self.places
+        )
 
     def _cause(self, read: Whole) -> str | None:
         """What about this model, or this use of it, explains a failure."""

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
+from activations.gguf_fields import carry_scaling, read_fields, uncarried
 
 log = logging.getLogger(__name__)
 
-CONVERSION = 1  # raise when the converted folder changes
+CONVERSION = 2  # raise when the converted folder changes
 FINISHED = "source.json"
 
 
@@ -174,15 +175,14 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        with quiet_transformers():
-            model, report = AutoModelForCausalLM.from_pretrained(
-                folder, trust_remote_code=False, output_loading_info=True, **options
-            )
-    except RuntimeError as error:
-        if "size mismatch" not in str(error) and "mismatch" not in str(error):
-            raise
-        raise WeightsError(f"{name}: its tensors do not fit its configuration: {error}") from error
+    with quiet_transformers():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below with their names
+            **options,
+        )
     problems = {
         "missing from its files": report["missing_keys"],
         "in its files but not in the model": report["unexpected_keys"],
@@ -206,13 +206,16 @@ def _some(keys: Iterable[Any], shown: int = 3) -> str:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """No progress bars of transformers while this is open: ours says what is going on."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging as bars
 
-    shown = bars.is_progress_bar_enabled()
+    shown, track = bars.is_progress_bar_enabled(), gguf.tqdm
     bars.disable_progress_bar()
+    gguf.tqdm = lambda tensors, **_: tensors  # the one bar that transformers' own switch does not reach
     try:
         yield
     finally:
+        gguf.tqdm = track
         if shown:
             bars.enable_progress_bar()
 
@@ -221,19 +224,23 @@ def _converted_folder(name: str, sha256: str) -> Path:
     return cache_dir() / "models" / f"{Path(name).stem}-{sha256[:12]}-float32"
 
 
-def _finished(folder: Path) -> bool:
-    return (folder / FINISHED).is_file()
+def _finished(folder: Path, conversion: int = 1) -> bool:
+    """Whether the folder is whole, and made by this conversion or a later one."""
+    try:
+        return json.loads((folder / FINISHED).read_text())["conversion"] >= conversion
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def convert_gguf(gguf: Path, folder: Path) -> Path:
     """Dequantise `gguf` into a float32 Hugging Face folder; returns at once if the folder exists."""
     from filelock import FileLock
 
-    if _finished(folder):
+    if _finished(folder, CONVERSION):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not _finished(folder):  # another process may have made it while we waited
+        if not _finished(folder, CONVERSION):  # another process may have made it while we waited
             _convert_locked(gguf, folder)
     return folder
 
@@ -242,24 +249,33 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    fields, tensors = read_fields(gguf)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)  # left by an interrupted run; the lock says nobody writes it
     part.mkdir()
     with _working(f"Converting {gguf.name} to float32 safetensors (once)"):
-        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        quantised = read_checkpoint(gguf.parent, gguf.name, gguf_file=gguf.name, dtype=torch.float32)
         # The loaded model still calls itself GGUF and refuses to be saved: rebuild it as a plain one.
         config = quantised.config.to_dict()
         config.pop("quantization_config", None)
+        config = carry_scaling(fields, config)
         plain = AutoModelForCausalLM.from_config(
             type(quantised.config).from_dict(config), dtype=torch.float32
         )
+        if lost := uncarried(fields, tensors, plain):
+            raise WeightsError(
+                f"{gguf.name} says what cannot be carried into a {type(plain).__name__}: {'; '.join(lost)}. "
+                "Its numbers would be another model's: use the original checkpoint, not the GGUF file."
+            )
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
         plain.save_pretrained(part)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(part)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        tokenizer.save_pretrained(part)
     record = {"file": gguf.name, "sha256": hash_file(gguf), "conversion": CONVERSION}
     (part / FINISHED).write_text(json.dumps(record, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier conversion
     part.replace(folder)
 
 

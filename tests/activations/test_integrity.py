@@ -45,7 +45,7 @@ def test_a_model_that_reads_its_padding_is_refused(rows):
         return output + output.roll(-1, dims=1)
 
     model.model.model.layers[0].register_forward_hook(look_ahead)
-    with pytest.raises(ParityError, match=r"batched == alone.*hooks of its own \(model\.layers\.0\)"):
+    with pytest.raises(ParityError, match=r"cut == whole.*hooks of its own \(model\.layers\.0\)"):
         extract(model, rows, progress=False)
 
 
