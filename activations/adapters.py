@@ -138,11 +138,19 @@ def adapter_state(module: Any) -> list[list[Any]]:
             continue
         scales = getattr(part, "scaling", {})
         merged = [str(adapter) for adapter in getattr(part, "merged_adapters", ())]
-        active = [] if part.disable_adapters else [str(adapter) for adapter in part.active_adapters]
+        active = [] if part.disable_adapters else [a for a in part.active_adapters if _has(part, a)]
         if active or merged:
             factors = {adapter: float(scales[adapter]) for adapter in active if adapter in scales}
             state.append([name, active, factors, merged])
     return state
+
+
+def _has(part: Any, adapter: str) -> bool:
+    """Whether this module has weights of the adapter; PEFT calls one active also where it has none."""
+    names = getattr(part, "adapter_layer_names", None)
+    if names is None:  # a wrapper around a whole module
+        return adapter in getattr(part, "_adapters", (adapter,))
+    return any(adapter in getattr(part, name, {}) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,6 +230,11 @@ class AdapterSwitch:
                 parameter.data.copy_(value)
             if isinstance(error, AdapterMismatchError):
                 raise
+            if isinstance(error, KeyError) and "trainable_tokens" in str(error):
+                raise AdapterMismatchError(
+                    f"PEFT cannot load {adapter.path} beside an adapter with trained tokens: give it a base of "
+                    "its own with load_model(ref, adapter=...)."
+                ) from error
             raise AdapterMismatchError(
                 f"The adapter in {adapter.path} does not fit this base: {error}"
             ) from error
@@ -256,7 +269,8 @@ def _plain(name: str) -> str:
 def _check_keys(adapter: Adapter, module: Any, written: set[str], base: set[str]) -> None:
     from peft import get_peft_model_state_dict
 
-    expected = set(get_peft_model_state_dict(module, adapter_name=adapter.name, save_embedding_layers=False))
+    weights = get_peft_model_state_dict(module, adapter_name=adapter.name, save_embedding_layers=False)
+    expected = set(weights)
     strange = {key for key in written - expected if _plain(key) not in base}
     problems = [
         f"{words} {len(keys)} ({', '.join(sorted(keys)[:SHOWN])}{', ...' if len(keys) > SHOWN else ''})"

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from activations import (
     AdapterMismatchError,
     LoadedModel,
+    NonFiniteError,
     ParityError,
     RowError,
     WeightsError,
@@ -143,7 +144,11 @@ def test_adapters_that_train_the_base_leave_it_as_it_was_when_switched_off(base,
     on = values(model)
     assert not np.allclose(on, right, atol=1e-3)
     np.testing.assert_array_equal(values(model.with_adapter(None)), right)
-    np.testing.assert_allclose(values(model.with_adapter(plain)), alone, rtol=1e-5, atol=1e-6)
+    if name == "some embeddings":
+        with pytest.raises(AdapterMismatchError, match="PEFT cannot load .* a base of its own"):
+            values(model.with_adapter(plain))
+    else:
+        np.testing.assert_allclose(values(model.with_adapter(plain)), alone, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(values(model), on)
     np.testing.assert_array_equal(values(load_model(base, trained, "float32")), on)
     merged = load_model(base, trained, "float32", merge=True)

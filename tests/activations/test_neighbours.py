@@ -69,8 +69,8 @@ def test_the_gate_is_paid_once_per_model_and_number_type(tmp_path, monkeypatch):
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     monkeypatch.setattr(Gate, "check", lambda *a: asked.append(1) or check(*a))
-    first = extract(load_model(folder, dtype="float32"), ROWS[:3], progress=False)
-    second = extract(load_model(folder, dtype="float32"), ROWS[3:], progress=False)
+    first = extract(load_model(folder, dtype="float32"), ROWS[:3], share_prefixes=False, progress=False)
+    second = extract(load_model(folder, dtype="float32"), ROWS[3:], share_prefixes=False, progress=False)
     assert len(asked) == 1
     assert second.manifest["integrity"] == first.manifest["integrity"]
     extract(load_model(folder, dtype="float16"), ROWS[3:], progress=False)
