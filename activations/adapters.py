@@ -232,7 +232,7 @@ class AdapterSwitch:
                 raise
             if isinstance(error, KeyError) and "trainable_tokens" in str(error):
                 raise AdapterMismatchError(
-                    f"PEFT cannot load {adapter.path} beside an adapter with trained tokens: give it a base of "
+                    f"PEFT cannot load {adapter.path} beside one with trained tokens: give it a base of "
                     "its own with load_model(ref, adapter=...)."
                 ) from error
             raise AdapterMismatchError(
