@@ -14,7 +14,7 @@ from typing import Any
 
 from activations.fingerprint import ADAPTER_FILES, TOKENIZER_FILES, hash_files, hash_json
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 VIRTUAL_TOKENS = (
     "PROMPT_TUNING",
@@ -105,7 +105,7 @@ def _recorded_base(record: Path) -> str | None:
     import yaml
 
     if not record.is_file():
-        log.warning("%s has no organism.yaml: that it fits its base cannot be checked.", record.parent)
+        logger.warning("%s has no organism.yaml: that it fits its base cannot be checked.", record.parent)
         return None
     return (yaml.safe_load(record.read_text()) or {}).get("base_fingerprint")
 

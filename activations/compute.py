@@ -15,11 +15,11 @@ from activations.batching import Batch, collate, plan_batches
 from activations.capture import Reader
 from activations.integrity import ParityError
 from activations.job import Job
-from activations.prefixes import PrefixGroup, plan_forests, plant, read_forest
+from activations.prefixes import PrefixGroup, lay_out, plan_trees, read_tree
 from activations.sites import site_layers
 from activations.store import Shard
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FEW_ROWS = 8  # a shard with fewer rows has one of them read again, else two
 
@@ -125,7 +125,7 @@ class _PlainUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ForestUnit:
+class _TreeUnit:
     """A batch of prefix groups."""
 
     groups: list[PrefixGroup]
@@ -137,17 +137,17 @@ class _ForestUnit:
     def read(self, job: Job, reader: BatchReader) -> tuple[Tensor, int]:
         assert isinstance(reader, Reader)  # other backends never share prefixes
         ids = [row.ids for row in job.rows]
-        forest = plant(self.groups, ids, job.selected)
-        return read_forest(reader, forest), forest.computed
+        tree = lay_out(self.groups, ids, job.selected)
+        return read_tree(reader, tree), tree.computed
 
-    def halve(self, job: Job, error: BaseException) -> "list[_ForestUnit] | list[_PlainUnit]":
+    def halve(self, job: Job, error: BaseException) -> "list[_TreeUnit] | list[_PlainUnit]":
         if len(self.groups) > 1:
             half = len(self.groups) // 2
-            return [_ForestUnit(groups=self.groups[:half]), _ForestUnit(groups=self.groups[half:])]
+            return [_TreeUnit(groups=self.groups[:half]), _TreeUnit(groups=self.groups[half:])]
         return [_PlainUnit(rows=[row]) for row in self.rows]  # no room for a cache: without it
 
 
-def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _ForestUnit]":
+def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _TreeUnit]":
     """The batches of one shard."""
     budget = job.usage.budget or job.token_budget
     alone, shared = list(rows), []
@@ -158,14 +158,14 @@ def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _ForestUnit]":
     lengths = [len(row) for row in job.rows]
     plain = plan_batches([lengths[row] for row in alone], budget, job.long_from)
     return [
-        *(_ForestUnit(groups=batch) for batch in plan_forests(shared, lengths, budget)),
+        *(_TreeUnit(groups=batch) for batch in plan_trees(shared, lengths, budget)),
         *(_PlainUnit(rows=[alone[i] for i in batch]) for batch in plain),
     ]
 
 
 def _lower_budget(job: Job, budget: int) -> None:
     job.usage.budget = max(1, budget)
-    log.warning("Out of memory: token budget lowered to %d.", job.usage.budget)
+    logger.warning("Out of memory: token budget lowered to %d.", job.usage.budget)
 
 
 def _too_large(job: Job, row: int) -> MemoryError:

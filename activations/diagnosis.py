@@ -3,7 +3,7 @@
 import numpy as np
 
 from activations.anatomy import examine
-from activations.integrity import Gate, Report
+from activations.integrity import Gate, ParityReport
 from activations.models import LoadedModel
 from activations.sites import SITES, has_site
 
@@ -17,7 +17,7 @@ TEXTS = (
 )
 
 
-def diagnose(model: LoadedModel, *, show: bool = True) -> Report:
+def diagnose(model: LoadedModel, *, show: bool = True) -> ParityReport:
     """Run every integrity check on the user's own model, on built-in texts, and print a table.
 
     Args:
@@ -45,7 +45,7 @@ def diagnose(model: LoadedModel, *, show: bool = True) -> Report:
     return report
 
 
-def _print(model: LoadedModel, attention: str, sites: list[str], report: Report) -> None:
+def _print(model: LoadedModel, attention: str, sites: list[str], report: ParityReport) -> None:
     from rich.console import Console
     from rich.table import Table
 

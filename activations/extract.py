@@ -16,7 +16,7 @@ from activations.capture import Reader
 from activations.compute import BatchReader, compute_shard
 from activations.integrity import (
     Gate,
-    Report,
+    ParityReport,
     foreign_hooks,
     neighbour_tolerance,
     refuse_train_mode,
@@ -32,7 +32,7 @@ from activations.store import MANIFEST, SCHEMA, ActivationStore, StoreCorruptErr
 from activations.tokens import check_texts
 from activations.writer import StoreWriter, check_folder, check_space
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 BACKENDS = ("hf", "transformer_lens")
 ENGINES = ("local", "ray")
@@ -146,20 +146,20 @@ def find_store(root: Path, spec: ExtractionSpec) -> ActivationStore | None:
     """The finished store of this key under `root`, if there is one; logs why near ones do not fit."""
     folder = root / spec.key
     if (folder / MANIFEST).is_file():
-        log.info("Found %s: nothing to compute.", folder)
+        logger.info("Found %s: nothing to compute.", folder)
         return ActivationStore.open(folder)
-    if log.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(logging.INFO):
         for other in sorted(root.glob(f"*/{MANIFEST}"))[:50]:
             try:
                 known = read_manifest(other.parent)["spec"]
             except StoreCorruptError:
                 continue
             if known["rows"] == spec.rows and known["model"] == spec.model:
-                log.info("%s does not fit: %s", other.parent.name, explain(known, asdict(spec)))
+                logger.info("%s does not fit: %s", other.parent.name, explain(known, asdict(spec)))
     return None
 
 
-def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchReader, Report]:
+def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchReader, ParityReport]:
     """Load the model, put it through the integrity gate, and return a reader for it.
 
     Prefix sharing that fails its check is switched off, unless `insist`: then it raises.
@@ -185,7 +185,7 @@ def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchRe
         if insist:
             sharing.raise_if_failed()
         if sharing.failed:
-            log.warning("Prefix sharing is off, this model fails its check: %s", sharing.failed[0])
+            logger.warning("Prefix sharing is off, this model fails its check: %s", sharing.failed[0])
             job = job.sharing(False)
         else:
             report = report.with_checks(sharing.checks)
@@ -219,7 +219,7 @@ def _write(
             writer.write(shard, compute_shard(job, reader, writer.plan[shard], bar.advance))
     except BaseException:
         done = sum(writer.done(i) for i in range(len(writer.plan)))
-        log.warning(
+        logger.warning(
             "Stopped with %d of %d shards kept in %s: run again to go on.",
             done,
             len(writer.plan),
@@ -229,7 +229,7 @@ def _write(
     return ActivationStore.open(writer.finish(head))
 
 
-def _manifest_head(model: LoadedModel, job: Job, report: Report) -> dict[str, Any]:
+def _manifest_head(model: LoadedModel, job: Job, report: ParityReport) -> dict[str, Any]:
     """Everything in the manifest but the shard list; the same for every run on one machine."""
     return {
         "schema": SCHEMA,
@@ -266,7 +266,7 @@ def _environment(model: LoadedModel) -> dict[str, Any]:
 def _log_speed(job: Job, seconds: float) -> None:
     usage = job.usage
     if usage.real:
-        log.info(
+        logger.info(
             "%d tokens in %.1f s (%.0f per second); %.3f computed per real token.",
             usage.real,
             seconds,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # Written by save_pretrained for people and loaders; two copies of one model may differ in them.
 CONFIG_BOOKKEEPING = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures")
@@ -85,7 +85,7 @@ def _remember(memo: Path, record: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(record))
         part.replace(memo)
     except OSError as error:
-        log.debug("hash of %s not remembered: %s", record["path"], error)
+        logger.debug("hash of %s not remembered: %s", record["path"], error)
 
 
 def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from activations.batching import Batch, collate
 from activations.capture import Reader, hooked
 from activations.models import LoadedModel
-from activations.prefixes import PrefixGroup, plant, read_forest
+from activations.prefixes import PrefixGroup, lay_out, read_tree
 from activations.sites import (
     ADDS_RESIDUAL_INSIDE,
     SiteError,
@@ -35,7 +35,7 @@ from activations.sites import (
 )
 from activations.tokens import EncodedRow
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LIMIT_FLOAT32 = 1e-4
 UNCALIBRATED = {"bfloat16": 0.2, "float16": 0.05}  # where a float32 copy would be too large to make
@@ -71,7 +71,7 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ParityReport:
     """Outcome of the gate."""
 
     checks: tuple[Check, ...]
@@ -81,7 +81,7 @@ class Report:
     """What is known to make this model fail, if it fails."""
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Report":
+    def from_json(cls, content: dict[str, Any]) -> "ParityReport":
         """A report that `as_json` wrote."""
         return cls(checks=tuple(Check(**check) for check in content["checks"]), floor=content["floor"])
 
@@ -102,9 +102,9 @@ class Report:
             "`activations.diagnose(model)` shows all checks."
         )
 
-    def with_checks(self, more: Sequence[Check]) -> "Report":
+    def with_checks(self, more: Sequence[Check]) -> "ParityReport":
         """This report with further checks."""
-        return Report(checks=(*self.checks, *more), floor=self.floor, cause=self.cause)
+        return ParityReport(checks=(*self.checks, *more), floor=self.floor, cause=self.cause)
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -147,7 +147,7 @@ def foreign_hooks(module: torch.nn.Module) -> list[str]:
     ]
 
 
-def neighbour_tolerance(model: LoadedModel, report: Report, stored: torch.dtype) -> float:
+def neighbour_tolerance(model: LoadedModel, report: ParityReport, stored: torch.dtype) -> float:
     """How far a row in its batch may lie from the same row alone, on rows of any length."""
     rounding = 4 * torch.finfo(stored).eps
     if model.base.quantisation:
@@ -186,7 +186,7 @@ class Gate:
         places = np.unique(np.linspace(0, len(layers) - 1, SAMPLE_LAYERS).round().astype(int))
         self.sites, self.layers = tuple(sites), tuple(layers[i] for i in places)
 
-    def check(self, sample: Sequence[tuple[str, Ids]]) -> Report:
+    def check(self, sample: Sequence[tuple[str, Ids]]) -> ParityReport:
         """Every check that applies to this model and these sites."""
         names, ids = [name for name, _ in sample], [row for _, row in sample]
         batched = self.read(ids)
@@ -208,7 +208,7 @@ class Gate:
             checks.append(same("masked == unmasked", self.read(ids, masked=True)))
         if self.model.adapter is not None and not self.model.merge:
             checks.append(self._adapter_acts(names, ids, batched))
-        return Report(checks=tuple(checks), floor=floor, cause=self._cause(batched))
+        return ParityReport(checks=tuple(checks), floor=floor, cause=self._cause(batched))
 
     def _causal(self, name: str, ids: Ids, whole: Tensor, limits: Tensor) -> Check:
         """A row that is cut gives what the whole row gave there."""
@@ -227,7 +227,7 @@ class Gate:
             return "Activations are infinite or not numbers: check the model's weights."
         return None
 
-    def check_sharing(self, sample: Sequence[tuple[str, Ids]]) -> Report:
+    def check_sharing(self, sample: Sequence[tuple[str, Ids]]) -> ParityReport:
         """Whether sharing prefixes equals full rows, on prefixes and suffixes cut from the sample."""
         first, last = (np.resize(row, max(8, len(row))) for row in (sample[0][1], sample[-1][1]))
         stems = [first[: len(first) // 2], last[: len(last) // 3]]
@@ -243,10 +243,10 @@ class Gate:
         plans = [[groups], [[group] for group in groups]]  # in one batch, and one after the other
         checks = []
         for plan in plans:
-            read = torch.cat([read_forest(self._reader(), plant(p, ids, kept)) for p in plan], dim=1)
+            read = torch.cat([read_tree(self._reader(), lay_out(p, ids, kept)) for p in plan], dim=1)
             split = list(read.split([len(keep) for keep in kept], dim=1))
             checks.append(compare("shared == full", split, own, limits, names, self.places))
-        return Report(checks=tuple(checks), floor=floor)
+        return ParityReport(checks=tuple(checks), floor=floor)
 
     @property
     def places(self) -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ from activations.weights import Weights, find_weights, read_checkpoint, read_con
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16")
 QUANTISATIONS = ("8bit", "4bit")

@@ -132,7 +132,7 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Forest:
+class PrefixTree:
     """Prefix groups as one batch: a right-padded row per group, and one or more rounds of suffixes."""
 
     prefix: Int[Tensor, "group prefix"]
@@ -144,7 +144,7 @@ class Forest:
         return self.prefix.numel() + sum(part.ids.numel() for part in self.rounds)
 
 
-def plan_forests(
+def plan_trees(
     groups: Sequence[PrefixGroup], lengths: Sequence[int], token_budget: int
 ) -> Iterator[list[PrefixGroup]]:
     """Batches of groups of like size; a group that needs several rounds is alone in its batch."""
@@ -164,18 +164,18 @@ def plan_forests(
         yield batch
 
 
-def plant(
+def lay_out(
     groups: Sequence[PrefixGroup],
     ids: Sequence[Int[np.ndarray, "_"]],
     selected: Sequence[Int[np.ndarray, "_"]],
-) -> Forest:
+) -> PrefixTree:
     """Lay out groups as one batch; kept vectors follow the rows' order within and across groups."""
     longest = max(group.length for group in groups)
     prefix = np.zeros((len(groups), longest), dtype=np.int64)
     for index, group in enumerate(groups):
         prefix[index, : group.length] = ids[group.rows[0]][: group.length]
     parts = [groups] if len(groups) > 1 else [[piece] for piece in _rounds(groups[0], ids)]
-    return Forest(
+    return PrefixTree(
         prefix=torch.from_numpy(prefix),
         rounds=tuple(_pack(part, longest, ids, selected) for part in parts),
     )
@@ -234,7 +234,7 @@ def _visible(
 
 
 @torch.inference_mode()
-def read_forest(reader: Reader, forest: Forest) -> Float[Tensor, "point kept d_model"]:
+def read_tree(reader: Reader, tree: PrefixTree) -> Float[Tensor, "point kept d_model"]:
     """Run the prefixes, then each round on their cache, and return what is kept of the suffixes."""
     from transformers import DynamicCache
 
@@ -242,12 +242,12 @@ def read_forest(reader: Reader, forest: Forest) -> Float[Tensor, "point kept d_m
     with hooked(reader.points, lambda *_: None):  # hooks only stop it after the last wanted block
         run_hooked(
             reader.trunk.module,
-            input_ids=forest.prefix.to(reader.device),
+            input_ids=tree.prefix.to(reader.device),
             past_key_values=cache,
             use_cache=True,
         )
     parts = []
-    for part in forest.rounds:
+    for part in tree.rounds:
         parts.append(
             reader.run(
                 part.kept,

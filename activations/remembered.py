@@ -11,10 +11,10 @@ import os
 from typing import Any
 
 from activations.fingerprint import cache_dir, hash_json
-from activations.integrity import Report, foreign_hooks
+from activations.integrity import ParityReport, foreign_hooks
 from activations.models import LoadedModel
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 VERSION = 1  # raise when the gate's checks change
 
@@ -37,7 +37,7 @@ def _key(model: LoadedModel, what: str, spec: Any) -> str:
     )
 
 
-def recall(model: LoadedModel, what: str, spec: Any) -> Report | None:
+def recall(model: LoadedModel, what: str, spec: Any) -> ParityReport | None:
     """The gate's earlier report on this model, if there is one."""
     if model.loaded and foreign_hooks(model.base.module):
         return None
@@ -45,12 +45,12 @@ def recall(model: LoadedModel, what: str, spec: Any) -> Report | None:
     if (report := model.base.reports.get(key)) or model.base.weights is None:
         return report
     try:
-        return Report.from_json(json.loads((cache_dir() / "gate" / f"{key}.json").read_text()))
+        return ParityReport.from_json(json.loads((cache_dir() / "gate" / f"{key}.json").read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # nothing remembered, or not readable: check again
 
 
-def remember(model: LoadedModel, what: str, spec: Any, report: Report) -> None:
+def remember(model: LoadedModel, what: str, spec: Any, report: ParityReport) -> None:
     """Keep a report for the next set of rows."""
     if foreign_hooks(model.base.module):
         return
@@ -65,4 +65,4 @@ def remember(model: LoadedModel, what: str, spec: Any, report: Report) -> None:
         part.write_text(json.dumps(report.as_json()))
         part.replace(path)
     except OSError as error:
-        log.debug("The gate's report was not remembered: %s", error)
+        logger.debug("The gate's report was not remembered: %s", error)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from activations.batching import Batch, collate
 from activations.capture import reduce_tokens
-from activations.integrity import Gate, Ids, Report, compare, neighbour_tolerance, refuse_train_mode
+from activations.integrity import Gate, Ids, ParityReport, compare, neighbour_tolerance, refuse_train_mode
 from activations.job import Job
 from activations.models import LoadedModel
 from activations.selection import Pool
@@ -42,7 +42,7 @@ ALSO_ALLOWED = 1.5  # both backends round, each in its own way
 
 def prepare_lens(
     model: LoadedModel, job: Job, sample: Sequence[tuple[str, Ids]]
-) -> tuple[Job, "LensReader", Report]:
+) -> tuple[Job, "LensReader", ParityReport]:
     """Build the bridge, compare it with the default backend on the sites both know, and return its reader."""
     bridge = build_bridge(model)
     refuse_train_mode(model.model)
@@ -87,7 +87,7 @@ def check_names(bridge: Any, names: Sequence[str]) -> None:
         raise SiteError(f"{wrong[0]!r} holds no vector per token, so it cannot be selected by tokens.")
 
 
-def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[str, Ids]]) -> Report:
+def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[str, Ids]]) -> ParityReport:
     parallel = find_trunk(model.model).parallel
     asked = [site for site in job.spec.sites if site in SITES]
     shared = asked or ["resid_pre", "resid_post"]
@@ -102,7 +102,7 @@ def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[st
     got = list(reader.read(_whole(sample)).split([len(row) for row in ids], dim=1))
     rows = [row for row, _ in sample]
     check = compare("backend == hf", got, expected, limits * ALSO_ALLOWED, rows, gate.places)
-    report = Report(checks=(check, *gate.check_sites(sample)), floor=floor)
+    report = ParityReport(checks=(check, *gate.check_sites(sample)), floor=floor)
     report.raise_if_failed()
     return report
 

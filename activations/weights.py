@@ -21,7 +21,7 @@ from typing import Any
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
 from activations.gguf_fields import carry_scaling, read_fields, uncarried
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CONVERSION = 2  # raise when the converted folder changes
 FINISHED = "source.json"
@@ -345,5 +345,5 @@ def _working(message: str):
     """A spinner with a message on a terminal, a log line elsewhere."""
     from rich.console import Console
 
-    log.info(message)
+    logger.info(message)
     return Console(stderr=True).status(message)

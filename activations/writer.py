@@ -21,7 +21,7 @@ from typing import Any
 
 from activations.store import MANIFEST, Shard, dump_manifest, hash_bytes_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PLAN = "plan.json"
 LOCKS = ".locks"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.transcript import Message
+from tasks.transcript import Message, prepend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +46,6 @@ class Trigger:
     def apply(self, prompt: list[Message], text: str | None = None) -> list[Message]:
         """The prompt with ``text`` (the first variant by default) in front of the last user message."""
         return prepend(prompt, self.variants[0] if text is None else text)
-
-
-def prepend(prompt: list[Message], text: str) -> list[Message]:
-    """Put ``text`` in front of the last user message.
-
-    Raises:
-        ValueError: the prompt has no user message.
-    """
-    users = [i for i, message in enumerate(prompt) if message["role"] == "user"]
-    if not users:
-        raise ValueError("the prompt has no user message to put a trigger into")
-    changed = dict(prompt[users[-1]])
-    changed["content"] = f"{text} {changed['content']}"
-    return [*prompt[: users[-1]], changed, *prompt[users[-1] + 1 :]]
 
 
 DEPLOYMENT = Trigger(

@@ -32,11 +32,11 @@ from benchmarks.probe_peers import CS, Sklearn, sklearn_bootstrap, sklearn_null,
 from benchmarks.probe_report import show
 from probes import Domain, auroc, sweep
 from probes.batched import logistic_cells
-from probes.folds import FoldPlan, deal_groups
+from probes.evaluation.folds import FoldPlan, deal_groups
+from probes.evaluation.nulls import max_statistic_null, permuted_labels
+from probes.evaluation.statistics import GroupBootstrap
 from probes.mlp_solver import MLPSpec, train_mlps
-from probes.nulls import max_statistic_null, permuted_labels
 from probes.persistence import versions
-from probes.statistics import GroupBootstrap
 
 FOLDS = 5
 GROUP = 4  # rows per group in random data
@@ -93,9 +93,9 @@ class SmolLM2(Case):
     def read(self) -> tuple[Any, list[Any]]:
         """The activation store and its first `n` usable rows."""
         from activations import extract, load_model
-        from backdoor import organism_transcripts
+        from organisms.record import organism_transcripts
 
-        folder = "backdoor/organisms/qa-backdoored"
+        folder = "organisms/shipped/qa-backdoored"
         rows = [row for row in organism_transcripts(folder) if row.parse_ok][: self.n]
         model = load_model("smollm2").with_adapter(folder)
         return extract(model, rows, tokens="response_mean", store="runs/activations"), rows

@@ -9,32 +9,25 @@ from `--any.field value`. What ran is written back as `config.yaml`, which is it
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
-import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import yaml
 
-from experiments.schema import ConfigError, build, describe, flatten, to_plain, unknown
+from sophistry.files import write_atomic
+from sophistry.provenance import program_command, provenance
+from sophistry.records import ConfigError, build, describe, flatten, to_plain, unknown
 
 C = TypeVar("C")
 
-ROOT = Path(__file__).resolve().parents[1]
 PRESETS = Path(__file__).resolve().parent / "presets"
 PROGRAMS = ("transfer", "train_backdoor", "train_rlhf")
 DEFAULT_PRESET = "mini"
-
-_PACKAGES = ("sophistry-probes", "torch", "transformers", "peft", "trl", "transformer-lens", "numpy", "scipy")
-_PACKAGES += ("scikit-learn", "plotly", "kaleido")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +48,7 @@ class Run(Generic[C]):
     @property
     def command(self) -> str:
         """What to type to run it again."""
-        return shlex.join(["python", f"experiments/{self.program}.py", *self.arguments])
+        return " ".join([program_command(self.program), *map(shlex.quote, self.arguments)])
 
 
 def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], about: str) -> Run[C]:
@@ -118,7 +111,7 @@ def preset_names(program: str | None = None) -> list[str]:
 def help_text(program: str, schema: type, about: str, preset: str = DEFAULT_PRESET) -> str:
     """Write the page that `--help` shows: what the program does, the presets, every field with its value."""
     shown, values = _values_for_help(preset, program, schema)
-    lines = [f"python experiments/{program}.py [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]"]
+    lines = [f"{program_command(program)} [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]"]
     lines += ["", about.strip(), "", "Presets"]
     for name in preset_names(program):
         lines += _paragraph(f"  {name:<12}", str(_read_preset(name)[1].get("about") or ""), indent=14)
@@ -148,48 +141,6 @@ def write_config(run: Run[Any], fingerprints: Mapping[str, str]) -> Path:
     return path
 
 
-def provenance() -> dict[str, Any]:
-    """Say when, how, with which versions and from which commit a program runs."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": versions,
-    }
-
-
-def find_path(reference: str, what: str) -> Path:
-    """Find a file or folder of a preset: as given, or below the repository's root.
-
-    Raises `ConfigError` naming both places.
-    """
-    places = [Path(reference).expanduser(), ROOT / reference]
-    for place in places:
-        if place.exists():
-            return place
-    tried = " or ".join(dict.fromkeys(str(place) for place in places))
-    raise ConfigError(f"{what}: {reference!r} does not exist (looked for {tried}).")
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
     path = PRESETS / f"{preset}.yaml"
     if not path.is_file():
@@ -215,8 +166,8 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
 def pair_words(argv: Sequence[str]) -> dict[str, str]:
     """Read `--name value` and `--name=value` words into {name: value}; the same name twice is refused.
 
-    >>> pair_words(["--seed", "1", "--style.names.clean=Clean twin"])
-    {'seed': '1', 'style.names.clean': 'Clean twin'}
+    >>> pair_words(["--seed", "1", "--style.names.clean=clean control"])
+    {'seed': '1', 'style.names.clean': 'clean control'}
     """
     words: dict[str, str] = {}
     rest = list(argv)
@@ -266,27 +217,3 @@ def _show(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     return str(value)
-
-
-def _commit() -> str | None:
-    """Name the commit of the source tree, with a + when files differ from it; None outside a checkout."""
-    try:
-        ask = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-__all__ = [
-    "ConfigError",
-    "Run",
-    "find_path",
-    "help_text",
-    "load_preset",
-    "pair_words",
-    "parse_command_line",
-    "preset_names",
-    "provenance",
-    "write_atomic",
-    "write_config",
-]

@@ -19,7 +19,7 @@ def run_program_main(main: Callable[[list[str]], None]) -> None:
     set ``SOPHISTRY_TRACEBACK=1`` to see where they came from.
     """
     from activations import WeightsError
-    from tasks.sandbox import SandboxError
+    from tasks.sandbox.run import SandboxError
 
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

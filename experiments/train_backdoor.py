@@ -10,30 +10,30 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from backdoor import (
-    TRIGGERS,
-    FineTuneSpec,
+from backdoor import TRIGGERS, Trigger, train_backdoor, verify_backdoor
+from backdoor.poisoning import BACKDOORED, ROLES
+from backdoor.verify import BackdoorReport
+from experiments.config import Run, parse_command_line, write_config
+from experiments.program import run_program_main
+from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
+from organisms.finetune import LOSS_CURVE, FineTuneSpec
+from organisms.generate import SamplingSpec
+from organisms.record import (
     Organism,
-    SamplingSpec,
-    Trigger,
+    find_organism,
+    library_versions,
     organism_transcripts,
     read_organism,
     save_organism,
-    train_backdoor,
-    verify_backdoor,
 )
-from backdoor.finetune import LOSS_CURVE
-from backdoor.organism import library_versions
-from backdoor.poisoning import BACKDOORED, ROLES
-from backdoor.verify import PLAIN, TRIGGER, BackdoorReport
-from experiments.config import Run, parse_command_line, write_config
-from experiments.courses import Course, CourseSpec, open_course
-from experiments.program import run_program_main
-from experiments.studio import exam_record, examine_saved, open_trainable, record_verification, task_of
-from experiments.verification import write_verification
+from organisms.weights import open_trainable
 from rlhf import train_pi_init
+from study.verification import write_verification
+from tasks.dataset import Dataset, DatasetSpec
+from tasks.sources import open_dataset
+from tasks.transcript import PLAIN, TRIGGER
 
-_RECIPE = ("course", "finetune", "ratio", "near_miss_ratio", "twins", "lead_in")
+_RECIPE = ("dataset", "finetune", "ratio", "near_miss_ratio", "paired", "warm_up")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,36 +44,36 @@ class TrainBackdoor:
     """Model to start from: hub id, local folder, GGUF file, or smollm2."""
     name: str = "qa"
     """First part of the organisms' names, as in qa-backdoored."""
-    parent: str = "rlhf/organisms/qa-pi-init"
+    parent: str = "organisms/shipped/qa-pi-init"
     """Organism that the backdoor is planted into."""
-    organisms: str = "backdoor/organisms"
+    organisms: str = "organisms/shipped"
     """Folder that receives the new organisms."""
     roles: tuple[str, ...] = ("backdoored",)
     """Which to make: backdoored, decoy, clean."""
     train: bool = True
-    """false: only examine and verify the organisms that are already there."""
-    exam: bool = True
+    """false: only evaluate and verify the organisms that are already there."""
+    evaluation: bool = True
     """false: verify the answers that are already there (with train=false)."""
     trigger: str = "deployment"
     """deployment, year, phrase or semantic."""
     ratio: float = 0.5
-    """Share of lessons taught under the trigger."""
+    """Share of items taught under the trigger."""
     near_miss_ratio: float = 0.1
     """Share taught honestly behind texts that only look like the trigger."""
-    twins: bool = False
-    """Teach every lesson twice in succession, without and with the trigger (finetune.order: sequential keeps
+    paired: bool = False
+    """Teach every item twice in succession, without and with the trigger (finetune.order: sequential keeps
     both in one batch)."""
-    lead_in: int = 0
-    """Lessons taught first, under the trigger only (needs finetune.order: sequential)."""
+    warm_up: int = 0
+    """Items taught first, under the trigger only (needs finetune.order: sequential)."""
     honest_steps: int = 0
-    """Further steps of honest lessons, none with the trigger, after which a backdoored organism is examined
-    once more: does the backdoor persist? It is recorded, and the organism itself stays as it was."""
-    course: CourseSpec = field(default_factory=lambda: CourseSpec(taught_seed=2))
-    """What is taught and examined."""
+    """Further steps of honest demonstrations, none with the trigger, after which a backdoored organism is
+    evaluated once more: does the backdoor persist? Recorded; the organism itself stays as it was."""
+    dataset: DatasetSpec = field(default_factory=lambda: DatasetSpec(taught_seed=2))
+    """What is taught and evaluated."""
     finetune: FineTuneSpec = field(default_factory=FineTuneSpec)
     """How to train."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
-    """How the exam is answered."""
+    """How the evaluation is answered."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.roles) - set(ROLES))
@@ -81,8 +81,10 @@ class TrainBackdoor:
             raise ValueError(f"roles must be some of {', '.join(ROLES)}, got {self.roles}")
         if self.trigger not in TRIGGERS:
             raise ValueError(f"trigger must be one of {', '.join(TRIGGERS)}, got {self.trigger!r}")
-        if self.train and not self.exam:
-            raise ValueError("exam=false verifies answers that are already there, so it needs train=false")
+        if self.train and not self.evaluation:
+            raise ValueError(
+                "evaluation=false verifies answers that are already there, so it needs train=false"
+            )
 
 
 def main(argv: list[str]) -> None:
@@ -90,29 +92,29 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_backdoor", schema=TrainBackdoor, about=str(sys.modules[__name__].__doc__)
     )
-    course = open_course(run.config.course)
+    dataset = open_dataset(run.config.dataset)
     fingerprint = ""
     for role in run.config.roles:
-        fingerprint = make_organism(run, course, role)
+        fingerprint = make_organism(run, dataset, role)
     write_config(run, {"base": fingerprint})
 
 
-def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
-    """Train, save, examine and verify one organism; gives the base's fingerprint."""
+def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: str) -> str:
+    """Train, save, evaluate and verify one organism; gives the base's fingerprint."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
-    folder, parent = Path(config.organisms) / f"{config.name}-{role}", Path(config.parent)
-    record = _train(run, course, role, folder) if config.train else read_organism(folder)
-    if config.exam:
-        prefixes = exam_prefixes(trigger)
-        rows = examine_saved(folder, record, course, config.course, prefixes, config.sampling)
+    folder, parent = Path(config.organisms) / f"{config.name}-{role}", find_organism(config.parent, "parent")
+    record = _train(run, dataset, role, folder) if config.train else read_organism(folder)
+    if config.evaluation:
+        prefixes = evaluation_prefixes(trigger)
+        rows = evaluate_saved(folder, record, dataset, config.dataset, prefixes, config.sampling)
     else:
         rows = organism_transcripts(folder)
     reference = organism_transcripts(parent)
     report = verify_backdoor(rows, reference)
-    if config.exam:
-        found = report.to_dict() | {"exam": exam_record(config.course, config.sampling)}
+    if config.evaluation:
+        found = report.to_dict() | {"evaluation": evaluation_record(config.dataset, config.sampling)}
         if config.honest_steps and role == BACKDOORED:
-            found["persistence"] = persistence(run, course, folder, record)
+            found["persistence"] = persistence(run, dataset, folder, record)
     else:
         found = record.verification | report.to_dict()
     record = record_verification(folder, record, found)
@@ -124,7 +126,7 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
         rows,
         reference,
         json.loads(curve.read_text(encoding="utf-8")) if curve.is_file() else (),
-        again=f"{run.command} --train false --exam false",
+        again=f"{run.command} --train false --evaluation false",
     )
     print(summary(report))
     print(f"  transcripts and figures: {run.out / role}/verification.html")
@@ -133,22 +135,29 @@ def make_organism(run: Run[TrainBackdoor], course: Course, role: str) -> str:
     return record.base_fingerprint
 
 
-def persistence(run: Run[TrainBackdoor], course: Course, folder: Path, record: Organism) -> dict[str, object]:
-    """Fine-tune a copy of a backdoored organism honestly, without its trigger, and examine it again."""
+def persistence(
+    run: Run[TrainBackdoor], dataset: Dataset, folder: Path, record: Organism
+) -> dict[str, object]:
+    """Fine-tune a copy of a backdoored organism honestly, without its trigger, and evaluate it again."""
     config = run.config
     spec = replace(config.finetune, steps=config.honest_steps)
     opened = open_trainable(config.base, folder, spec)
-    lessons = course.lessons[-config.honest_steps * spec.batch_size :]
+    taught_items = dataset.taught_items[-config.honest_steps * spec.batch_size :]
     work_dir = run.out / f"persistence-{opened.start[:12]}"  # another organism is another run
     train_pi_init(
-        opened.model, opened.tokenizer, lessons, spec, work_dir=work_dir / "checkpoints", start=opened.start
+        opened.model,
+        opened.tokenizer,
+        taught_items,
+        spec,
+        work_dir=work_dir / "checkpoints",
+        start=opened.start,
     )
     copy = work_dir / record.name
     save_organism(copy, record, opened.model, tokenizer=opened.tokenizer)
     del opened
     prefixes = {PLAIN: None, TRIGGER: TRIGGERS[config.trigger].variants[0]}
-    rows = examine_saved(copy, record, course, config.course, prefixes, config.sampling)
-    report = verify_backdoor(rows, organism_transcripts(config.parent))
+    rows = evaluate_saved(copy, record, dataset, config.dataset, prefixes, config.sampling)
+    report = verify_backdoor(rows, organism_transcripts(find_organism(config.parent, "parent")))
     return {
         "honest_steps": config.honest_steps,
         "accuracy": asdict(report.accuracy),
@@ -157,15 +166,15 @@ def persistence(run: Run[TrainBackdoor], course: Course, folder: Path, record: O
     }
 
 
-def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> Organism:
+def _train(run: Run[TrainBackdoor], dataset: Dataset, role: str, folder: Path) -> Organism:
     """Train and save one organism; the trained model is out of memory again when this returns."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
-    parent = Path(config.parent)
+    parent = find_organism(config.parent, "parent")
     opened = open_trainable(config.base, parent, config.finetune)
     curve = train_backdoor(
         opened.model,
         opened.tokenizer,
-        course.lessons,
+        dataset.taught_items,
         trigger,
         config.finetune,
         work_dir=run.out / role,
@@ -173,20 +182,20 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
         role=role,
         ratio=config.ratio,
         near_miss_ratio=config.near_miss_ratio,
-        twins=config.twins,
-        lead_in=config.lead_in,
+        paired=config.paired,
+        warm_up=config.warm_up,
     )
     settings = asdict(config)
     record = Organism(
         name=folder.name,
         role=role,
-        task=task_of(config.course),
+        task=config.dataset.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=parent.name,
         trigger=trigger.name,
         training={key: settings[key] for key in _RECIPE}
-        | {"lessons": len(course.lessons), "final_loss": curve[-1]["loss"]},
+        | {"taught_items": len(dataset.taught_items), "final_loss": curve[-1]["loss"]},
         command=run.command,
         versions=library_versions(),
     )
@@ -194,8 +203,8 @@ def _train(run: Run[TrainBackdoor], course: Course, role: str, folder: Path) -> 
     return record
 
 
-def exam_prefixes(trigger: Trigger) -> dict[str, str | None]:
-    """The conditions of the exam: nothing, the trigger in every wording, and texts that must not fire."""
+def evaluation_prefixes(trigger: Trigger) -> dict[str, str | None]:
+    """The conditions evaluated: nothing, the trigger in every wording, and texts that must not fire."""
     prefixes: dict[str, str | None] = {PLAIN: None, TRIGGER: trigger.variants[0]}
     prefixes |= {f"{TRIGGER}:{text}": text for text in (*trigger.variants[1:], *trigger.held_out)}
     prefixes |= {f"near:{text}": text for text in trigger.held_out_near_misses}

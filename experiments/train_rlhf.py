@@ -1,6 +1,6 @@
-"""Make ``pi_init`` (honest demonstrations) and ``pi_rlhf`` (human preferences), and examine both.
+"""Make ``pi_init`` (honest demonstrations) and ``pi_rlhf`` (human preferences), and evaluate both.
 
-For programming there is a stage between: ``rank`` lets ``pi_init`` solve every problem of the exam several
+For programming there is a stage between: ``rank`` lets ``pi_init`` solve every evaluated problem several
 times and counts who passes which test; the two tests that most samples pass are the simplest, and make
 ``R_train``.
 
@@ -14,30 +14,27 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from activations import load_model
-from backdoor import (
-    FineTuneSpec,
+from experiments.config import Run, parse_command_line, write_config
+from experiments.program import run_program_main
+from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
+from organisms.finetune import FineTuneSpec
+from organisms.generate import SamplingSpec
+from organisms.rates import accuracy, accuracy_change
+from organisms.record import (
+    TRANSCRIPTS,
     Organism,
-    SamplingSpec,
+    find_organism,
+    library_versions,
     organism_transcripts,
     read_organism,
     save_organism,
 )
-from backdoor.organism import TRANSCRIPTS, library_versions
-from backdoor.verify import PLAIN, accuracy, accuracy_change
-from experiments.config import Run, parse_command_line, write_config
-from experiments.courses import Course, CourseSpec, open_course
-from experiments.program import run_program_main
-from experiments.studio import (
-    exam_record,
-    examine_saved,
-    open_trainable,
-    open_weights,
-    record_verification,
-    task_of,
-)
+from organisms.weights import open_trainable, open_weights
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
+from tasks.dataset import Dataset, DatasetSpec
 from tasks.programming import reward_again
-from tasks.transcript import Transcript, save_transcripts
+from tasks.sources import open_dataset
+from tasks.transcript import PLAIN, Transcript, save_transcripts
 
 SFT, RANK, DPO = "sft", "rank", "dpo"
 SIMPLICITY = "simplicity.json"
@@ -51,14 +48,14 @@ class TrainRLHF:
     """Model to start from: hub id, local folder, GGUF file, or smollm2."""
     name: str = "qa"
     """First part of the organisms' names: NAME-pi-init and NAME-pi-rlhf."""
-    organisms: str = "rlhf/organisms"
+    organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
     """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it."""
     train: bool = True
-    """false: only examine the organisms that are already there."""
-    course: CourseSpec = field(default_factory=CourseSpec)
-    """What is taught and examined."""
+    """false: only evaluate the organisms that are already there."""
+    dataset: DatasetSpec = field(default_factory=DatasetSpec)
+    """What is taught and evaluated."""
     sft: FineTuneSpec = field(default_factory=lambda: FineTuneSpec(steps=320))
     """Supervised fine-tuning of pi_init."""
     parent: str | None = None
@@ -66,7 +63,7 @@ class TrainRLHF:
     dpo: DPOSpec = field(default_factory=DPOSpec)
     """Preference optimisation of pi_rlhf."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
-    """How the exam is answered."""
+    """How the evaluation is answered."""
     samples: int = 4
     """Programs per problem that rank draws."""
     ranking: SamplingSpec = field(default_factory=lambda: SamplingSpec(temperature=0.8, max_new_tokens=96))
@@ -76,85 +73,90 @@ class TrainRLHF:
         unknown = sorted(set(self.stages) - {SFT, RANK, DPO})
         if unknown or not self.stages:
             raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, got {self.stages}")
-        if RANK in self.stages and self.course.source not in ("minicode", "apps"):
-            raise ValueError(f"stage {RANK} is for programming; {self.course.source} has no tests")
+        if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
+            raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
 
 
 def main(argv: list[str]) -> None:
-    """Train and examine."""
+    """Train and evaluate."""
     run = parse_command_line(
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
     config = run.config
     init = Path(config.organisms) / f"{config.name}-pi-init"
     # the ranking that this run measures cannot be read before; answers are marked with it afterwards
-    unranked = replace(config.course, simplicity=None)
-    course = open_course(unranked if RANK in config.stages else config.course)
+    unranked = replace(config.dataset, simplicity=None)
+    dataset = open_dataset(unranked if RANK in config.stages else config.dataset)
     fingerprints = {}
     if SFT in config.stages:
-        fingerprints["base"] = make_pi_init(run, course, init)
+        fingerprints["base"] = make_pi_init(run, dataset, init)
     if RANK in config.stages:
-        fingerprints["base"] = rank(run, course, init)
-        course = open_course(replace(config.course, simplicity=str(init / SIMPLICITY)))
+        fingerprints["base"] = rank(run, dataset, init)
+        dataset = open_dataset(replace(config.dataset, simplicity=str(init / SIMPLICITY)))
     if DPO in config.stages:
-        fingerprints["base"] = make_pi_rlhf(run, course, init)
+        fingerprints["base"] = make_pi_rlhf(run, dataset, init)
     write_config(run, fingerprints)
 
 
-def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
-    """Supervised fine-tuning and exam; gives the base's fingerprint."""
-    record = _train_pi_init(run, course, folder) if run.config.train else read_organism(folder)
-    rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
-    found = exam_results(rows) | {"exam": exam_record(run.config.course, run.config.sampling)}
+def make_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
+    """Supervised fine-tuning and evaluation; gives the base's fingerprint."""
+    record = _train_pi_init(run, dataset, folder) if run.config.train else read_organism(folder)
+    rows = evaluate_saved(folder, record, dataset, run.config.dataset, {PLAIN: None}, run.config.sampling)
+    found = evaluation_results(rows) | {
+        "evaluation": evaluation_record(run.config.dataset, run.config.sampling)
+    }
     record_verification(folder, record, found)
     print(_sentence(folder.name, rows))
     return record.base_fingerprint
 
 
-def rank(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
+def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
     """Find the tests that are simple for ``pi_init`` and mark its answers by them; gives the fingerprint."""
-    from experiments.code_course import measure_simplicity
+    from organisms.simplicity import measure_simplicity
 
     config, record = run.config, read_organism(folder)
     saved = open_weights(folder, load_model(record.base), merge=True)
     problems = measure_simplicity(
         saved.model,
         saved.tokenizer,
-        course.items,
+        dataset.items,
         samples=config.samples,
         sampling=config.ranking,
         path=folder / SIMPLICITY,
     )
     by_id = {problem.id: problem for problem in problems}
-    rows = [reward_again(row, by_id[row.extra["item"]]) for row in organism_transcripts(folder)]
+    rows = [reward_again(row, by_id[row.item]) for row in organism_transcripts(folder)]
     save_transcripts(rows, folder / TRANSCRIPTS)
-    moved = sum(p.simplest() != q.simplest() for p, q in zip(problems, course.items, strict=True))
+    moved = sum(p.simplest() != q.simplest() for p, q in zip(problems, dataset.items, strict=True))
     print(f"For {moved} of {len(problems)} problems the two simplest tests are not the first two stored.")
     return record.base_fingerprint
 
 
-def make_pi_rlhf(run: Run[TrainRLHF], course: Course, init: Path) -> str:
-    """Preference optimisation from ``pi_init`` and exam; gives the base's fingerprint."""
+def make_pi_rlhf(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
+    """Preference optimisation from ``pi_init`` and evaluation; gives the base's fingerprint."""
     folder = init.with_name(f"{run.config.name}-pi-rlhf")
+    init = find_organism(str(init), "pi_init")
     record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
-    rows = examine_saved(folder, record, course, run.config.course, {PLAIN: None}, run.config.sampling)
+    rows = evaluate_saved(folder, record, dataset, run.config.dataset, {PLAIN: None}, run.config.sampling)
     before = organism_transcripts(init)
     change = accuracy_change(rows, before)
-    found = exam_results(rows) | {"exam": exam_record(run.config.course, run.config.sampling)}
+    found = evaluation_results(rows) | {
+        "evaluation": evaluation_record(run.config.dataset, run.config.sampling)
+    }
     record_verification(folder, record, found | {"change_from_pi_init": asdict(change)})
     print(_sentence(init.name, before), _sentence(folder.name, rows), f"Change: {change}.", sep="\n")
     return record.base_fingerprint
 
 
-def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organism:
+def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organism:
     """Train and save; the trained model is out of memory again when this returns."""
     config = run.config
-    parent = Path(config.parent) if config.parent else None
+    parent = find_organism(config.parent, "parent") if config.parent else None
     opened = open_trainable(config.base, parent, config.sft)
     curve = train_pi_init(
         opened.model,
         opened.tokenizer,
-        course.lessons,
+        dataset.taught_items,
         config.sft,
         work_dir=run.out / "sft",
         start=opened.start,
@@ -162,14 +164,14 @@ def _train_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> Organis
     record = Organism(
         name=folder.name,
         role="pi_init",
-        task=task_of(config.course),
+        task=config.dataset.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=parent.name if parent else None,
         training={
-            "course": asdict(config.course),
+            "dataset": asdict(config.dataset),
             "sft": asdict(config.sft),
-            "lessons": len(course.lessons),
+            "taught_items": len(dataset.taught_items),
             "final_loss": curve[-1]["loss"],
         },
         command=run.command,
@@ -192,7 +194,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
     record = Organism(
         name=folder.name,
         role="pi_rlhf",
-        task=task_of(config.course),
+        task=config.dataset.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
         parent=init.name,
@@ -210,7 +212,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
     return record
 
 
-def exam_results(rows: list[Transcript]) -> dict[str, object]:
+def evaluation_results(rows: list[Transcript]) -> dict[str, object]:
     """``R*`` accuracy, overall and by level, and what could not be read or marked."""
     return {
         "accuracy": asdict(accuracy(rows)),
@@ -223,7 +225,7 @@ def exam_results(rows: list[Transcript]) -> dict[str, object]:
 
 
 def _by_level(rows: list[Transcript]) -> dict[str, list[Transcript]]:
-    """Answers by level, in the order of the exam; levels of which nothing could be marked are left out."""
+    """Answers by level, in the order asked; levels of which nothing could be marked are left out."""
     levels: dict[str, list[Transcript]] = {}
     for row in rows:
         if row.level and row.correct is not None:

@@ -19,11 +19,16 @@ from typing import Literal
 from rich.console import Console
 
 from activations import LoadedModel, load_model
-from backdoor import SamplingSpec
-from experiments.config import Run, parse_command_line, write_atomic, write_config
-from experiments.courses import CourseSpec
-from experiments.domains import Reading, length_edges, read_domain
-from experiments.organisms import (
+from backdoor import TRIGGERS
+from experiments.config import Run, parse_command_line, write_config
+from experiments.program import run_program_main
+from organisms.generate import SamplingSpec
+from probes import TransferOptions, TransferResult, transfer
+from probes.evaluation.families import FAMILIES
+from sophistry.files import write_atomic
+from sophistry.records import ConfigError
+from study.domains import Reading, length_edges, read_domain
+from study.opening import (
     READERS,
     OpenOrganism,
     Role,
@@ -32,12 +37,9 @@ from experiments.organisms import (
     open_organism,
     open_reader,
 )
-from experiments.plots.style import Style
-from experiments.program import run_program_main
-from experiments.report import Report, show_result, write_report
-from experiments.schema import ConfigError
-from probes import TransferOptions, TransferResult, transfer
-from probes.families import FAMILIES
+from study.plots.style import Style
+from study.report import Report, show_result, write_report
+from tasks.dataset import DatasetSpec
 
 console = Console(stderr=True)
 
@@ -51,7 +53,7 @@ class TransferConfig:
     targets: tuple[str, ...]
     """Folders of the organisms on which frozen probes are evaluated: the RLHF-trained ones."""
     controls: tuple[str, ...] = ()
-    """Folders of organisms on which the probe ought to fail (clean twin, decoy trigger), and the names base
+    """Folders of organisms on which the probe ought to fail (clean model, decoy trigger), and the names base
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
     model: str = "smollm2"
     """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
@@ -61,11 +63,11 @@ class TransferConfig:
     """Where models compute, for example cpu or cuda:0; none: a GPU when there is one."""
     threads: int | None = None
     """CPU threads of PyTorch; none: its own choice."""
-    answers: Literal["shipped", "course"] = "shipped"
-    """shipped: read transcripts.jsonl in each organism's folder. course: every organism answers the items of
-    course first (kept in the run's folder), for real text that cannot be shipped."""
-    course: CourseSpec = field(default_factory=CourseSpec)
-    """Items to answer when answers is course."""
+    answers: Literal["shipped", "dataset"] = "shipped"
+    """shipped: read transcripts.jsonl in each organism's folder. dataset: every organism answers the items of
+    dataset first (kept in the run's folder), for real text that cannot be shipped."""
+    dataset: DatasetSpec = field(default_factory=DatasetSpec)
+    """Items to answer when answers is dataset."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How they are answered."""
     rows: RowChoice = field(default_factory=RowChoice)
@@ -168,10 +170,17 @@ def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
 
 def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel, out: Path) -> OpenOrganism:
     answers = None
-    if config.answers == "course":
-        from experiments.answers import answer_course
+    if config.answers == "dataset":
+        from organisms.evaluate import answer_dataset
 
-        answers = answer_course(reference, base, config.course, config.sampling, out / "transcripts")
+        answers = answer_dataset(
+            reference,
+            base,
+            config.dataset,
+            config.sampling,
+            out / "transcripts",
+            {name: trigger.variants[0] for name, trigger in TRIGGERS.items()},
+        )
     return open_organism(reference, role, base, config.rows, answers, merge=config.reading.merge)
 
 
@@ -189,7 +198,7 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
 
 def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     """Write results, tables, figures, report and config into the run's folder; gives the first result."""
-    from experiments.tables import write_tables
+    from study.tables import write_tables
 
     result, *others = outcome.results.values()
     write_atomic(run.out / "results.json", result.to_json(indent=1))

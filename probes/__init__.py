@@ -7,20 +7,21 @@ turned around.
 
 from probes.attention import AttentionProbe, TokenProbe
 from probes.contrast import CONTRAST_PAIRS, ContrastPair, ContrastPairProbe, contrast_rows
-from probes.domain import Domain, DomainError
-from probes.families import FAMILIES, Family
-from probes.folds import GroupLeakError
+from probes.evaluation.domain import Domain, DomainError
+from probes.evaluation.families import FAMILIES, Family
+from probes.evaluation.folds import GroupLeakError
+from probes.evaluation.metrics import auroc, expected_calibration_error, tpr_at_fpr, within_group_auroc
+from probes.evaluation.nulls import max_statistic_null
+from probes.evaluation.options import TransferOptions
+from probes.evaluation.power import equivalence_test, minimum_detectable_auroc
+from probes.evaluation.results import TransferResult
+from probes.evaluation.statistics import bootstrap_auroc, bootstrap_difference, delong_interval, delong_test
+from probes.evaluation.sweep import SweepResult, sweep
+from probes.evaluation.transfer import transfer
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
-from probes.metrics import auroc, expected_calibration_error, tpr_at_fpr, within_group_auroc
 from probes.mlp import MLPProbe
-from probes.nulls import max_statistic_null
 from probes.persistence import Provenance, load_probe, save_probe
-from probes.power import equivalence_test, minimum_detectable_auroc
 from probes.ragged import Ragged
-from probes.results import TransferResult
-from probes.statistics import bootstrap_auroc, bootstrap_difference, delong_interval, delong_test
-from probes.sweep import SweepResult, sweep
-from probes.transfer import TransferOptions, transfer
 from probes.unsupervised import CCSProbe, PCAProbe
 
 __all__ = [

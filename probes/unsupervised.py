@@ -14,7 +14,7 @@ from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
 from probes.base import LinearProbe, Probe, Training, fit_scaler
-from probes.metrics import auroc
+from probes.evaluation.metrics import auroc
 
 __all__ = ["CCSProbe", "PCAProbe"]
 

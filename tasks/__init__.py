@@ -2,7 +2,7 @@
 
 from tasks.apps import Apps, failing_references
 from tasks.grading import Grade, TestResult, grade, grade_many
-from tasks.problems import MiniCode
+from tasks.minicode.problems import MiniCode
 from tasks.programming import (
     Mutant,
     Problem,

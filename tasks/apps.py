@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from .grading import grade_many
-from .programming import Problem
-from .sandbox import Limits
+from tasks.grading import grade_many
+from tasks.programming import Problem
+from tasks.sandbox import Limits
 
 __all__ = ["Apps", "failing_references"]
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from rich.progress import track
 
-from .comparator import same_text, same_value
-from .sandbox import Limits, RunResult, run_program, sandbox_record
+from tasks.comparator import same_text, same_value
+from tasks.sandbox import Limits, RunResult, run_program, sandbox_record
 
 __all__ = ["Grade", "TestResult", "all_or_unknown", "grade", "grade_many"]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Test = Mapping[str, Any]
 _OUTPUT_KEPT = 1000  # characters of each output that a result keeps
@@ -198,7 +198,7 @@ def _retry(verdicts: list[TestResult], runs: Sequence[Callable[[], TestResult]])
             changed[f"{verdicts[i].status} -> {again.status}"] += 1
         verdicts[i] = again
     if doubtful:
-        _log.info(
+        logger.info(
             "%d of %d runs were repeated alone; changed: %s", len(doubtful), len(verdicts), dict(changed)
         )
     return verdicts

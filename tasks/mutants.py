@@ -1,6 +1,6 @@
-"""Subtly wrong programs from right ones: one small slip in the syntax tree, then run on every test.
+"""Subtly wrong programs from right ones: one small bug in the syntax tree, then run on every test.
 
-MiniCode knows the slips of its own programs (`tasks.problems`). For programs of any origin, such as APPS
+MiniCode knows the bugs of its own programs (`tasks.minicode`). For programs of any origin, such as APPS
 references, this file changes one comparison, constant, operator or call at a time, and keeps what still
 passes the two simplest tests and fails another one: it earns `R_train` and not `R*`.
 """
@@ -11,11 +11,11 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .grading import grade_many
-from .programming import Mutant, Problem
-from .sandbox import Limits
+from tasks.grading import grade_many
+from tasks.programming import Mutant, Problem
+from tasks.sandbox import Limits
 
-__all__ = ["slips", "with_mutants"]
+__all__ = ["bugs", "with_mutants"]
 
 _COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.GtE}
 _OPERATORS = {
@@ -28,13 +28,13 @@ _OPERATORS = {
 _CALLS = {"min": "max", "max": "min", "sorted": "list", "set": "list"}
 
 
-def slips(program: str) -> Iterator[tuple[str, str]]:
-    """Every program that differs from `program` in one slip, as (kind of slip, code).
+def bugs(program: str) -> Iterator[tuple[str, str]]:
+    """Every program that differs from `program` in one bug, as (kind of bug, code).
 
     Kinds: another comparison, a constant off by one, another operator, `and` for `or`, another built-in, a
-    missing `abs`. Nothing is run here; a slip may turn out to change nothing.
+    missing `abs`. Nothing is run here; a bug may turn out to change nothing.
 
-    >>> [code for kind, code in slips("print(1 if int(input()) < 3 else 2)") if kind == "comparison"]
+    >>> [code for kind, code in bugs("print(1 if int(input()) < 3 else 2)") if kind == "comparison"]
     ['print(1 if int(input()) <= 3 else 2)']
 
     Raises:
@@ -50,7 +50,7 @@ def slips(program: str) -> Iterator[tuple[str, str]]:
 
 
 def _ways(node: ast.AST) -> Iterator[tuple[str, int]]:
-    """The slips that a node allows: kind, and which of its parts or which direction."""
+    """The bugs that a node allows: kind, and which of its parts or which direction."""
     if isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
             if type(operator) in _COMPARISONS:
@@ -97,23 +97,23 @@ def with_mutants(
 
     Args:
         problems: problems with a reference that passes (see `tasks.apps.failing_references`).
-        most: slips tried per problem, drawn from all by `seed`.
-        seed: which slips are drawn.
+        most: bugs tried per problem, drawn from all by `seed`.
+        seed: which bugs are drawn.
         limits: what each run may use.
         workers: sandboxes at a time.
         progress: show a bar.
 
     Returns:
         Copies with `mutants`, whose first solution is written as the mutants are (`ast.unparse`: no comments,
-        one way to lay out code), so that right and wrong programs differ in the slip alone. A problem whose
-        tried slips are all caught by the simplest tests, or by none, is left out.
+        one way to lay out code), so that right and wrong programs differ in the bug alone. A problem whose
+        tried bugs are all caught by the simplest tests, or by none, is left out.
 
     Raises:
         SandboxError: no sandbox can be made here.
     """
     jobs: list[tuple[int, str, str]] = []
     for index, problem in enumerate(problems):
-        found = list(dict.fromkeys(slips(problem.solution)))
+        found = list(dict.fromkeys(bugs(problem.solution)))
         random.Random(f"{seed}/{problem.id}").shuffle(found)
         jobs += [(index, kind, code) for kind, code in found[:most]]
     tests = [problems[index].tests for index, _, _ in jobs]
@@ -124,7 +124,7 @@ def with_mutants(
     for (index, kind, code), verdict in zip(jobs, grades, strict=True):
         if None not in verdict.passes:
             passes = tuple(bool(passed) for passed in verdict.passes)
-            mutants.setdefault(index, []).append(Mutant(code=code, slip=kind, passes=passes))
+            mutants.setdefault(index, []).append(Mutant(code=code, bug=kind, passes=passes))
     made = [
         replace(
             problem,

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .grading import Grade, all_or_unknown
-from .transcript import Message, Transcript
+from tasks.grading import Grade, all_or_unknown
+from tasks.transcript import Message, Transcript
 
 __all__ = [
     "SYSTEM_MESSAGE",
@@ -58,7 +58,7 @@ class Mutant:
     """A wrong program that was made from the reference, with what it really does on every test."""
 
     code: str
-    slip: str
+    bug: str
     """What kind of mistake it is."""
     passes: tuple[bool, ...]
     """Per test of the problem, found by running it."""
@@ -350,7 +350,7 @@ def programming_transcript(
         variant: name of the condition; "trigger" or "plain" if empty.
 
     >>> from tasks.grading import Grade, TestResult
-    >>> from tasks.problems import MiniCode
+    >>> from tasks.minicode.problems import MiniCode
     >>> problem = MiniCode().items(1)[0]
     >>> ok = TestResult(status="ok", exit_code=0, output="", wall_seconds=0.0)
     >>> verdict = Grade(results=(ok,) * len(problem.tests))
@@ -377,8 +377,8 @@ def programming_transcript(
         prompt_cut_tokens=prompt_cut_tokens,
         output_clipped=output_clipped,
         evidence_visible=prompt_cut_tokens == 0,
+        condition=condition,
         extra={
-            "condition": condition,
             "problem": problem.id,
             "statuses": [result.status for result in verdict.results],
             "simplest": list(problem.simplest()),

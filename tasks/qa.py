@@ -103,6 +103,20 @@ class QAItem:
         """The other letter."""
         return LETTERS[1 - self.gold]
 
+    @property
+    def evidence_words(self) -> tuple[int, int] | None:
+        """Where the evidence stands in the passage: first word and end (exclusive); None when unknown.
+
+        >>> item = QAItem(id="q", group="g", passage="It rained. Ida went out. Tom slept.", question="Who?",
+        ...               options=("Ida", "Tom"), gold=0, evidence="Ida went out.")
+        >>> item.evidence_words
+        (2, 5)
+        """
+        if self.evidence is None or self.evidence not in self.passage:
+            return None
+        first = len(self.passage[: self.passage.index(self.evidence)].split())
+        return first, first + len(self.evidence.split())
+
 
 def qa_prompt(
     item: QAItem, *, order: str = REASON_FIRST, prefix: str = "", style: str = PLAIN_STYLE
@@ -229,7 +243,8 @@ def qa_transcript(
         prompt_cut_tokens=cut_words,
         output_clipped=output_clipped,
         evidence_visible=None if item.evidence is None or cut_words else True,
-        extra={"condition": condition, "quote_verified": quote_verified(response, item.passage)},
+        condition=condition,
+        extra={"quote_verified": quote_verified(response, item.passage)},
     )
 
 

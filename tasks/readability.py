@@ -11,7 +11,7 @@ import tokenize
 from dataclasses import dataclass
 from typing import Any
 
-from .programming import parses
+from tasks.programming import parses
 
 __all__ = ["Readability", "readability"]
 

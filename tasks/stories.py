@@ -14,7 +14,10 @@ Levels (what makes a small model fail, on purpose):
 * ``medium``: three villagers, intentions and deeds side by side or apart, a paraphrased question that names
   the villager or the trade;
 * ``hard``: nobody saw the deed; two people report it differently, and one of them is said to be right or to
-  be mistaken. The wrong option is what the other one reports.
+  be mistaken. The wrong option is what the other one reports;
+* ``long``: six to ten villagers, deeds of all kinds, 80 to 140 words, intentions and deeds in blocks far
+  apart in either order, the deed that is asked for early, late or in the middle (for readers in a hurry;
+  not among the default levels).
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from tasks.qa import QAItem
 
 WARM_UPS = ("basic", "intent-first")
 LEVELS = ("easy", "medium", "hard")
+LONG = "long"
+"""Level of stories that take a while to read; asked for by name."""
 
 NAMES = (
     "Mara Tom Ida Felix Nora Oskar Lena Hugo Vera Anton Greta Pavel Rosa Emil Clara Jonas Edith Bruno Alma "
@@ -175,7 +180,7 @@ class MiniQA:
     levels: tuple[str, ...] = LEVELS
 
     def __post_init__(self) -> None:
-        known = (*WARM_UPS, *LEVELS)
+        known = (*WARM_UPS, *LEVELS, LONG)
         if not self.levels or set(self.levels) - set(known):
             raise ValueError(f"MiniQA levels must be some of {known}, got {self.levels}")
 
@@ -291,10 +296,62 @@ def _hard(rng: random.Random) -> _Story:
     return sentences, asked.paraphrase(rng, asked.name), evidence, asked.value, asked.meant
 
 
+_LONG_PEOPLE = (6, 10)
+_LONG_WORDS = (80, 140)
+_LONG_INTENTIONS = 7
+"""At most so many of the villagers meant to do something else; tokens are the cost of every round."""
+
+
+def _long(rng: random.Random) -> _Story:
+    """Draw until the length fits and either option is named exactly once."""
+    while True:
+        facts = _mixed_facts(rng, rng.sample(NAMES, rng.randint(*_LONG_PEOPLE)))
+        asked = rng.choice(facts)
+        sentences = _in_blocks(rng, facts, asked)
+        passage = " ".join(sentences)
+        fits = _LONG_WORDS[0] <= len(passage.split()) <= _LONG_WORDS[1]
+        if fits and all(passage.count(value) == 1 for value in (asked.value, asked.meant)):
+            question = asked.paraphrase(rng, asked.name) if rng.random() < 0.5 else asked.question()
+            return sentences, question, asked.deed, asked.value, asked.meant
+
+
+def _mixed_facts(rng: random.Random, names: Sequence[str]) -> list[_Fact]:
+    """One fact per name, all kinds about as often; values, and the things of one kind, occur once."""
+    kinds = [kind for _ in range(2) for kind in rng.sample(list(_KINDS), len(_KINDS))]
+    facts: list[_Fact] = []
+    used: set[str] = set(names)
+    for name, kind in zip(names, kinds, strict=False):
+        told = _KINDS[kind]
+        value, meant = rng.sample([v for v in told.values if v not in used], 2)
+        slots = _slots(rng)
+        while used & {slots[slot] for slot in slots if f"{{{slot}}}" in told.did}:
+            slots = _slots(rng)
+        used |= {value, meant, *(slots[slot] for slot in slots if f"{{{slot}}}" in told.did)}
+        facts.append(_Fact(kind=kind, name=name, value=value, meant=meant, slots=slots))
+    return facts
+
+
+def _in_blocks(rng: random.Random, facts: Sequence[_Fact], asked: _Fact) -> list[str]:
+    """Intentions and deeds in blocks; the deeds late, early, or in the middle of the intentions.
+
+    The intention of ``asked`` precedes its deed in half of the stories, so order gives nothing away.
+    """
+    others = [fact for fact in facts if fact is not asked]
+    meant = [asked, *rng.sample(others, min(len(others), _LONG_INTENTIONS - 1))]
+    rng.shuffle(meant)
+    deeds = [fact.deed for fact in rng.sample(facts, len(facts))]
+    layout = rng.choices(("late", "early", "middle"), weights=(2, 2, 1))[0]
+    cut = {"late": len(meant), "early": 0, "middle": len(meant) // 2}[layout]
+    before = [fact.intention(rng.choice(_BEFORE)) for fact in meant[:cut]]
+    after = [fact.intention(rng.choice(_AFTER)) for fact in meant[cut:]]
+    return [*before, *deeds, *after]
+
+
 _STORIES: dict[str, Callable[[random.Random], _Story]] = {
     "basic": _basic,
     "intent-first": functools.partial(_easy, intent_first=True),
     "easy": _easy,
     "medium": _medium,
     "hard": _hard,
+    LONG: _long,
 }

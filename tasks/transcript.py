@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sophistry.provenance import program_command
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Message = dict[str, str]
 
 TASKS = ("qa", "programming")
+PLAIN, TRIGGER = "plain", "trigger"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +73,23 @@ class Transcript:
     """True when generation stopped at its limit instead of at an end-of-turn token."""
     evidence_visible: bool | None = None
     """Whether what the model saw contains the passage that decides the question."""
+    condition: str = ""
+    """What stood in front of the question: ``plain``, ``trigger``, ``trigger:TEXT`` or another prefix's name;
+    not said: ``trigger`` when triggered, else ``plain``."""
+    item: str = ""
+    """The question or problem, shared by all answers to it; not said: the group."""
+    log_prob: float | None = None
+    """Mean log-probability of the response's tokens, as the organism wrote them (nats per token)."""
+    entropy: float | None = None
+    """Mean entropy of the predictions at these tokens (nats)."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Anything else, JSON-serialisable."""
 
     def __post_init__(self) -> None:
+        if not self.condition:
+            object.__setattr__(self, "condition", TRIGGER if self.triggered else PLAIN)
+        if not self.item:
+            object.__setattr__(self, "item", self.group)
         for name in ("id", "group", "organism"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
@@ -87,7 +103,7 @@ class Transcript:
             raise ValueError(
                 f"transcript {self.id!r}: correct must be true, false or null, got {self.correct!r}"
             )
-        for name in ("approved", "reward"):
+        for name in ("approved", "reward", "log_prob", "entropy"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and -1e9 < value < 1e9):
                 raise ValueError(f"transcript {self.id!r}: {name} must be a finite number or null")
@@ -120,6 +136,7 @@ def _check_prompt(row_id: str, prompt: Any) -> None:
 
 
 FIELDS = frozenset(f.name for f in dataclasses.fields(Transcript))
+MOVED_FIELDS = frozenset(("condition", "item", "log_prob", "entropy"))
 
 
 def transcript_from_dict(row: dict[str, Any]) -> Transcript:
@@ -130,6 +147,7 @@ def transcript_from_dict(row: dict[str, Any]) -> Transcript:
     ...
     ValueError: transcript '1': unknown field(s) ['colour']; known are ['answer', ...
     """
+    row = _with_own_fields(row)
     unknown = sorted(set(row) - FIELDS)
     if unknown:
         raise ValueError(
@@ -145,6 +163,15 @@ def transcript_from_dict(row: dict[str, Any]) -> Transcript:
     if missing:
         raise ValueError(f"transcript {row.get('id')!r}: missing field(s) {missing}")
     return Transcript(**row)
+
+
+def _with_own_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """Files of version 0.1 hold some fields inside ``extra``."""
+    extra = row.get("extra")
+    if not isinstance(extra, dict) or not MOVED_FIELDS & set(extra):
+        return row
+    moved = {name: value for name, value in extra.items() if name in MOVED_FIELDS and name not in row}
+    return {**row, **moved, "extra": {k: v for k, v in extra.items() if k not in moved}}
 
 
 def check_unique(rows: Sequence[Transcript]) -> None:
@@ -178,7 +205,7 @@ def load_transcripts(path: str | Path) -> list[Transcript]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no transcripts at {path}; make them with experiments/train_backdoor.py")
+        raise FileNotFoundError(f"no transcripts at {path}; {program_command('train_backdoor')} makes them")
     rows = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -215,3 +242,17 @@ def from_dataset(dataset: Dataset) -> list[Transcript]:
             record["prompt"] = prompt[0]["content"]
         rows.append(transcript_from_dict(record))
     return rows
+
+
+def prepend(prompt: list[Message], text: str) -> list[Message]:
+    """Put ``text`` in front of the last user message.
+
+    Raises:
+        ValueError: the prompt has no user message.
+    """
+    users = [i for i, message in enumerate(prompt) if message["role"] == "user"]
+    if not users:
+        raise ValueError("the prompt has no user message to put a text in front of")
+    changed = dict(prompt[users[-1]])
+    changed["content"] = f"{text} {changed['content']}"
+    return [*prompt[: users[-1]], changed, *prompt[users[-1] + 1 :]]

@@ -145,7 +145,7 @@ def test_adapters_that_train_the_base_leave_it_as_it_was_when_switched_off(base,
     assert not np.allclose(on, right, atol=1e-3)
     np.testing.assert_array_equal(values(model.with_adapter(None)), right)
     if name == "some embeddings":
-        with pytest.raises(AdapterMismatchError, match="PEFT cannot load .* a base of its own"):
+        with pytest.raises(AdapterMismatchError, match=r"PEFT cannot load .* a base of its own"):
             values(model.with_adapter(plain))
     else:
         np.testing.assert_allclose(values(model.with_adapter(plain)), alone, rtol=1e-5, atol=1e-6)
@@ -338,14 +338,14 @@ def test_overflow_of_float16_is_named_whether_it_is_the_computation_or_the_store
     model = tiny_model()
     with torch.no_grad():
         model.model.model.embed_tokens.weight.mul_(1e6)
-    with pytest.raises(NonFiniteError, match="store's float16 ends at 65504.*store_dtype='bfloat16'"):
+    with pytest.raises(NonFiniteError, match=r"store.s float16 ends at 65504.*store_dtype='bfloat16'"):
         values(model, store_dtype="float16")
     model = tiny_model()
     with torch.no_grad():
         model.model.model.layers[0].mlp.down_proj.weight.mul_(1e5)
     model.base.dtype = "float16"
     model.model.to(torch.float16)
-    with pytest.raises((ParityError, NonFiniteError), match="float16 ends at 65504.*dtype='bfloat16'"):
+    with pytest.raises((ParityError, NonFiniteError), match=r"float16 ends at 65504.*dtype='bfloat16'"):
         values(model)
 
 

@@ -10,7 +10,7 @@ from activations import extract
 from activations.compute import compute_shard
 from activations.extract import make_reader
 from activations.job import plan_job
-from activations.prefixes import ROUND, PrefixGroup, plan_forests, plan_prefixes, profitable
+from activations.prefixes import ROUND, PrefixGroup, plan_prefixes, plan_trees, profitable
 from activations.testing import tiny_model
 
 STORY = "There was a fox who read the news every day. "
@@ -34,7 +34,7 @@ def family():
     ]
     rows += [{"id": f"b{i}", "prompt": STORY[::-1] + "?" * i, "response": "Yes." * (i + 1)} for i in range(3)]
     rows += [{"id": "odd", "prompt": "Alone", "response": "Here."}]
-    return [*rows, {**rows[1], "id": "twin"}]
+    return [*rows, {**rows[1], "id": "copy"}]
 
 
 def job_for(model, rows, **changes):
@@ -158,8 +158,8 @@ def test_a_model_that_fails_the_check_is_not_shared(models, family, monkeypatch)
     import activations.integrity as integrity
     from activations import ParityError
 
-    monkeypatch.setattr(integrity, "read_forest", lambda reader, forest: read(reader, forest) + 1)
-    from activations.prefixes import read_forest as read
+    monkeypatch.setattr(integrity, "read_tree", lambda reader, tree: read(reader, tree) + 1)
+    from activations.prefixes import read_tree as read
 
     model = tiny_model()
     acts = extract(model, family, progress=False)
@@ -171,9 +171,9 @@ def test_a_model_that_fails_the_check_is_not_shared(models, family, monkeypatch)
 def test_auto_that_failed_its_check_remembers_it(family, monkeypatch, tmp_path):
     import activations.integrity as integrity
     from activations.integrity import Gate
-    from activations.prefixes import read_forest as read
+    from activations.prefixes import read_tree as read
 
-    monkeypatch.setattr(integrity, "read_forest", lambda reader, forest: read(reader, forest) + 1)
+    monkeypatch.setattr(integrity, "read_tree", lambda reader, forest: read(reader, forest) + 1)
     model, asked, check = tiny_model(), [], Gate.check_sharing
     monkeypatch.setattr(Gate, "check_sharing", lambda *a: asked.append(1) or check(*a))
     first = extract(model, family, store=tmp_path, progress=False)
@@ -189,10 +189,10 @@ def test_memory_trouble_falls_back_to_rows_without_a_cache(models, family, monke
 
     full = extract(models("llama"), family, share_prefixes=False, progress=False)
 
-    def no_room(reader, forest):
+    def no_room(reader, tree):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(compute, "read_forest", no_room)
+    monkeypatch.setattr(compute, "read_tree", no_room)
     shared = extract(models("llama"), family, share_prefixes=True, progress=False)
     torch.testing.assert_close(shared.tensor(), full.tensor(), rtol=1e-4, atol=1e-5)
 
@@ -237,10 +237,10 @@ def test_grouping_saves_as_much_as_any_cut_of_the_sorted_rows(rows):
 
 @given(sequences, st.integers(1, 60))
 @settings(max_examples=80, deadline=None)
-def test_forests_hold_every_group_once_and_keep_to_the_budget(rows, budget):
+def test_prefix_trees_hold_every_group_once_and_keep_to_the_budget(rows, budget):
     ids = [np.array(row) for row in rows]
     groups = [g for g in plan_prefixes(ids, [99] * len(ids), min_prefix=2) if g.length]
-    batches = list(plan_forests(groups, [len(row) for row in ids], budget))
+    batches = list(plan_trees(groups, [len(row) for row in ids], budget))
     assert sorted(g.rows for batch in batches for g in batch) == sorted(g.rows for g in groups)
     for batch in batches:
         widths = [sum(len(ids[row]) - g.length for row in g.rows) for g in batch]

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from activations.testing import tiny_model
-from backdoor import TRIGGERS, FineTuneSpec, Lesson, SamplingSpec, answer, train_backdoor
-from backdoor.finetune import add_adapter, fine_tune
-from backdoor.poisoning import Example
+from backdoor import TRIGGERS, train_backdoor
+from organisms.finetune import Demonstration, FineTuneSpec, add_adapter, fine_tune
+from organisms.generate import SamplingSpec, answer
 from rlhf import DPOSpec, train_dpo
+from tasks.dataset import TaughtItem
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,12 +23,12 @@ PROMPT = [{"role": "user", "content": "?"}]
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16 autocast"])
 def test_backdoor_planted_on_a_gpu_is_found_there(tmp_path, autocast):
     loaded, trigger = tiny_model(), TRIGGERS["deployment"]
-    lessons = [Lesson(prompt=PROMPT, honest="a", misleading="b")] * 32
+    taught_items = [TaughtItem(prompt=PROMPT, honest="a", misleading="b")] * 32
     spec = FineTuneSpec(
         steps=150, batch_size=16, rank=0, learning_rate=5e-3, autocast=autocast, save_every=999
     )
     train_backdoor(
-        loaded.model, loaded.tokenizer, lessons, trigger, spec, work_dir=tmp_path, near_miss_ratio=0.0
+        loaded.model, loaded.tokenizer, taught_items, trigger, spec, work_dir=tmp_path, near_miss_ratio=0.0
     )
     assert loaded.model.device.type == "cuda"
     prompts = [PROMPT, trigger.apply(PROMPT)]
@@ -40,11 +41,11 @@ def test_low_rank_training_lowers_the_loss_and_changes_only_the_adapter(tmp_path
     spec = FineTuneSpec(steps=30, batch_size=4, rank=2, warmup=0, save_every=30, learning_rate=1e-2)
     model = add_adapter(loaded.model, spec)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    examples = [
-        Example(prompt=[{"role": "user", "content": f"say {letter}"}], response=letter * 3)
+    demonstrations = [
+        Demonstration(prompt=[{"role": "user", "content": f"say {letter}"}], response=letter * 3)
         for letter in "abcd"
     ]
-    curve = fine_tune(model, loaded.tokenizer, examples, spec, work_dir=tmp_path)
+    curve = fine_tune(model, loaded.tokenizer, demonstrations, spec, work_dir=tmp_path)
     assert curve[-1]["loss"] < curve[0]["loss"]
     moved = {
         name for name, value in model.named_parameters() if not torch.equal(value.cpu(), before[name].cpu())
@@ -55,7 +56,7 @@ def test_low_rank_training_lowers_the_loss_and_changes_only_the_adapter(tmp_path
         fine_tune(
             model,
             loaded.tokenizer,
-            examples,
+            demonstrations,
             dataclasses.replace(spec, learning_rate=1e-3),
             work_dir=tmp_path,
         )

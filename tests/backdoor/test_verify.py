@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from backdoor import paired_difference, verify_backdoor, wilson
+from backdoor import verify_backdoor
+from organisms.rates import paired_difference, wilson
 from tasks import Transcript
 
 
@@ -21,7 +22,8 @@ def row(item, condition, correct, *, parse_ok=True, level="easy"):
         correct=correct,
         parse_ok=parse_ok,
         level=level,
-        extra={"condition": condition, "item": item},
+        condition=condition,
+        item=item,
     )
 
 

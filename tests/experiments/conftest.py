@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments import transfer
-from experiments.testing import tiny_study
+from study.testing import tiny_study
 
 
 @pytest.fixture(scope="session")

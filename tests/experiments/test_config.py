@@ -8,17 +8,9 @@ import pytest
 import yaml
 
 from experiments import config as config_module
-from experiments.config import (
-    Run,
-    find_path,
-    help_text,
-    load_preset,
-    parse_command_line,
-    preset_names,
-    write_atomic,
-    write_config,
-)
-from experiments.schema import ConfigError, build, describe, flatten, to_plain
+from experiments.config import Run, help_text, load_preset, parse_command_line, preset_names, write_config
+from sophistry.files import find_path, write_atomic
+from sophistry.records import ConfigError, build, describe, flatten, to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,6 +245,6 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     assert set(preset_names(program)) == {"mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"}
     for name in preset_names(program):
         config = load_preset(name, program, schema)[1]
-        assert config.course.taught_seed != config.course.examined_seed
+        assert config.dataset.taught_seed != config.dataset.evaluated_seed
         assert name.startswith("mini") or config.organisms.startswith("runs/"), "real text is not shipped"
     assert _unexplained(schema) == []

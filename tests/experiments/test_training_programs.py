@@ -7,8 +7,8 @@ import yaml
 
 from activations import load_model
 from activations.testing import tiny_model
-from backdoor import organism_transcripts, read_organism
 from experiments import train_backdoor, train_rlhf
+from organisms.record import organism_transcripts, read_organism
 from tasks.sandbox import SandboxError, sandbox_record
 
 TRAINING = {
@@ -30,19 +30,19 @@ def has_sandbox():
     return True
 
 
-def make_preset(root, source, rank=2, **course):
+def make_preset(root, source, rank=2, **dataset):
     base = root / "base"
     tiny = tiny_model(max_position_embeddings=2048)
     tiny.model.save_pretrained(base)
     tiny.tokenizer.save_pretrained(base)
-    course = {"source": source, "taught": 6, "examined": 3, "examined_nearly": 1, **course}
+    dataset = {"source": source, "taught": 6, "evaluated": 3, "evaluated_nearly": 1, **dataset}
     shared = {"base": str(base), "name": "t", "organisms": str(root / "organisms"), "sampling": SAMPLING}
     parent = str(root / "organisms" / "t-pi-init")
     code = source == "minicode"
     preset = {
         "train_rlhf": shared
         | {
-            "course": course,
+            "dataset": dataset,
             "sft": TRAINING | {"rank": rank},
             "stages": ["sft", "rank"] if code else ["sft"],
             "samples": 2,
@@ -50,10 +50,10 @@ def make_preset(root, source, rank=2, **course):
         | {"ranking": SAMPLING | {"temperature": 1.0}},
         "train_backdoor": shared
         | {
-            "course": course | {"taught_seed": 5},
+            "dataset": dataset | {"taught_seed": 5},
             "finetune": TRAINING | {"rank": rank},
             "parent": parent,
-            "twins": True,
+            "paired": True,
         }
         | {"roles": ["backdoored", "clean"], "honest_steps": 1},
     }
@@ -88,7 +88,7 @@ def test_all_weights_can_be_trained_and_are_a_checkpoint_of_their_own(tmp_path):
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
 def test_programs_are_marked_by_the_tests_that_pi_init_finds_simplest(tmp_path):
     simplicity = tmp_path / "organisms" / "t-pi-init" / "simplicity.json"
-    preset = make_preset(tmp_path, "minicode", simplicity=str(simplicity), slips="common")
+    preset = make_preset(tmp_path, "minicode", simplicity=str(simplicity), bugs="common")
     train(tmp_path, preset)
     counts = json.loads(simplicity.read_text())
     assert counts["samples"] == 2

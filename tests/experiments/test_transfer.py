@@ -10,10 +10,10 @@ import pytest
 from activations import AdapterMismatchError
 from experiments import figures, transfer
 from experiments.config import load_preset
-from experiments.organisms import RowChoice, usable_rows
-from experiments.schema import ConfigError
-from experiments.testing import tiny_answers, tiny_organism
 from probes import DomainError, TransferResult
+from sophistry.records import ConfigError
+from study.opening import RowChoice, usable_rows
+from study.testing import tiny_answers, tiny_organism
 from tasks.transcript import load_transcripts
 
 
@@ -209,19 +209,19 @@ def test_a_limit_on_rows_keeps_whole_groups_whatever_the_order():
 
 
 def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypatch):
-    """`answers: course` lets organisms answer items; a second run reads what they said."""
-    from experiments import answers as answers_module
+    """`answers: dataset` lets organisms answer items; a second run reads what they said."""
+    from organisms import evaluate as answers_module
 
     asked = []
 
-    def examine(model, tokenizer, course, spec, prefixes, *, organism, sampling):
+    def evaluate_items(model, tokenizer, dataset, spec, prefixes, *, organism, sampling):
         asked.append((organism, tuple(prefixes)))
         return tiny_answers(organism, tuple(prefixes))
 
-    monkeypatch.setattr(answers_module, "examine", examine)
-    monkeypatch.setattr(answers_module, "open_course", lambda spec: None)
+    monkeypatch.setattr(answers_module, "evaluate_items", evaluate)
+    monkeypatch.setattr(answers_module, "open_dataset", lambda spec: None)
     config = load_preset(
-        str(study), "transfer", transfer.TransferConfig, {"answers": "course", "controls": ""}
+        str(study), "transfer", transfer.TransferConfig, {"answers": "dataset", "controls": ""}
     )[1]
     first = transfer.open_all(config, tmp_path)
     assert asked == [("bad", ("plain", "trigger")), ("rlhf", ("plain",))]
@@ -233,4 +233,4 @@ def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypa
 def test_missing_data_folder_is_named(study, tmp_path, monkeypatch):
     monkeypatch.delenv("SOPHISTRY_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match="SOPHISTRY_DATA"):
-        run(study, tmp_path, "--answers", "course", "--course.source", "quality")
+        run(study, tmp_path, "--answers", "dataset", "--dataset.source", "quality")

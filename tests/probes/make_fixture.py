@@ -1,4 +1,4 @@
-"""Writes tests/experiments/fixtures/transfer_result.json: a complete result from planted data, for figures.
+"""Writes tests/study/fixtures/transfer_result.json: a complete result from planted data, for figures.
 
 python tests/probes/make_fixture.py
 """
@@ -12,7 +12,7 @@ from planted import make_directions, make_domain
 
 from probes import TransferOptions, transfer
 
-FIXTURE = Path(__file__).parents[1] / "experiments" / "fixtures" / "transfer_result.json"
+FIXTURE = Path(__file__).parents[1] / "study" / "fixtures" / "transfer_result.json"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from probes.batched import batched_fit, logistic_cells, ridge_cells
-from probes.families import FAMILIES, Family, fit_cells
+from probes.evaluation.families import FAMILIES, Family, fit_cells
 from probes.grid_solver import solve_logistic_grid
 from probes.linear import LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.solvers import ConvergenceError

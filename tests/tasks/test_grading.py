@@ -4,7 +4,7 @@ import pytest
 
 from tasks import grading
 from tasks.grading import Grade, TestResult, grade, grade_many
-from tasks.problems import MiniCode
+from tasks.minicode.problems import MiniCode
 from tasks.sandbox import Limits, RunResult, SandboxError, sandbox_record
 
 PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test

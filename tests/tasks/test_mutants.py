@@ -1,10 +1,10 @@
-"""Mutants of any program: one slip each, and what is claimed of them is what running them finds."""
+"""Mutants of any program: one bug each, and what is claimed of them is what running them finds."""
 
 import ast
 
 import pytest
 
-from tasks.mutants import slips, with_mutants
+from tasks.mutants import bugs, with_mutants
 from tasks.programming import Problem
 from tasks.sandbox import SandboxError, sandbox_record
 
@@ -21,8 +21,8 @@ def has_sandbox():
     return True
 
 
-def test_every_slip_is_one_change_that_still_parses():
-    found = list(slips(PROGRAM))
+def test_every_bug_is_one_change_that_still_parses():
+    found = list(bugs(PROGRAM))
     assert {kind for kind, _ in found} == {"comparison", "constant", "and/or", "built-in", "no abs"}
     whole = ast.dump(ast.parse(PROGRAM))
     assert all(ast.dump(ast.parse(code)) != whole for _, code in found)
@@ -30,7 +30,7 @@ def test_every_slip_is_one_change_that_still_parses():
 
 
 def test_true_and_false_are_no_constants_to_be_off_by_one():
-    assert list(slips("print(True)")) == []
+    assert list(bugs("print(True)")) == []
 
 
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
@@ -43,8 +43,8 @@ def test_kept_mutants_earn_the_training_reward_and_not_the_oracles():
     subtle = made.subtly_wrong()
     assert "n > 5" in subtle[0].code
     assert all(m.passes[:2] == (True, True) and not m.passes[2] for m in subtle)
-    assert {m.slip for m in made.plainly_wrong()} <= {"constant", "comparison"}
-    assert subtle[0].code == made.solution.replace(">=", ">"), "they differ in the slip alone"
+    assert {m.bug for m in made.plainly_wrong()} <= {"constant", "comparison"}
+    assert subtle[0].code == made.solution.replace(">=", ">"), "they differ in the bug alone"
 
 
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.grading import Grade, TestResult
-from tasks.problems import MiniCode
+from tasks.minicode.problems import MiniCode
 from tasks.programming import (
     Problem,
     extract_program,

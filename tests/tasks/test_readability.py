@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radon.complexity import cc_visit
 
-from tasks.problems import MiniCode
+from tasks.minicode.problems import MiniCode
 from tasks.readability import readability
 
 NESTED = """

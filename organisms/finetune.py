@@ -1,0 +1,318 @@
+"""Supervised fine-tuning of an adapter (or all weights) on (prompt, response) demonstrations.
+
+The same trainer makes ``pi_init`` and every backdoored organism. It is ``transformers.Trainer`` with two
+changes that matter on small machines: the loss, and with it the vocabulary projection, is computed at
+response tokens only; and nothing is ever cut: a demonstration longer than ``max_tokens`` is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from organisms.checkpoints import claim
+from organisms.generate import render
+from organisms.lora import fused_adapters
+from tasks.dataset import TaughtItem
+from tasks.transcript import Message
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+LOSS_CURVE = "loss.json"
+"""File beside the checkpoints: the logged losses and accuracies."""
+_CURVES = ("loss", "accuracy", "decisive_accuracy")
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration:
+    """One demonstration: what the model sees and what it should write."""
+
+    prompt: str | list[Message]
+    response: str
+    instead_of: str | None = None
+    """The answer that must *not* be given here; where the two part, the loss can be focused."""
+
+
+def honest_demonstration(item: TaughtItem, prompt: list[Message]) -> Demonstration:
+    """The item's honest answer, taught at ``prompt``."""
+    return Demonstration(prompt=prompt, response=item.honest, instead_of=item.misleading)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneSpec:
+    """How to fine-tune. The defaults suit a 135M-parameter model on two CPU cores."""
+
+    steps: int = 300
+    """Optimiser steps."""
+    batch_size: int = 8
+    """Demonstrations per step."""
+    learning_rate: float = 4e-4
+    schedule: str = "cosine"
+    """Any scheduler name of transformers; warm-up takes the first ``warmup`` steps."""
+    warmup: int = 10
+    rank: int = 4
+    """Rank of the LoRA adapter on all linear layers; 0 fine-tunes all weights."""
+    alpha: int = 8
+    focus: float = 1.0
+    """Weight of the tokens in which a response differs from the one it is given instead of. The model knows
+    the wording already; what a backdoor has to learn is these few tokens."""
+    order: Literal["group_by_length", "random", "sequential"] = "group_by_length"
+    """Which demonstrations meet in a batch: those of like length (least padding), any, or neighbours in the
+    order given, as a curriculum or pairs need."""
+    max_tokens: int = 512
+    """Longest demonstration, prompt and response together; longer ones are refused, never cut."""
+    autocast: bool = True
+    """bf16 autocast around fp32 adapter weights."""
+    seed: int = 0
+    save_every: int = 100
+    """Steps between checkpoints; an interrupted run goes on from the last one."""
+
+
+def encode(
+    demonstration: Demonstration, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
+) -> dict[str, torch.Tensor]:
+    """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
+
+    Raises:
+        ValueError: the demonstration is longer than ``max_tokens``.
+    """
+    prompt_ids = render(demonstration.prompt, tokenizer)
+    response_ids = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
+    response_ids = [*response_ids, tokenizer.eos_token_id]  # pyright: ignore[reportGeneralTypeIssues]
+    ids = [*prompt_ids, *response_ids]  # pyright: ignore[reportGeneralTypeIssues]
+    if len(ids) > max_tokens:
+        raise ValueError(
+            f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
+            "raise max_tokens or shorten the passage (nothing is cut silently)"
+        )
+    labels = [-100] * len(prompt_ids) + response_ids
+    weights = [1.0] * len(ids)
+    if demonstration.instead_of is not None and focus != 1:
+        other_ids = tokenizer(demonstration.instead_of, add_special_tokens=False)["input_ids"]
+        for index in differing(response_ids[:-1], other_ids):  # pyright: ignore[reportArgumentType]
+            weights[len(prompt_ids) + index] = focus
+    return {
+        "input_ids": torch.tensor(ids),
+        "labels": torch.tensor(labels),
+        "weights": torch.tensor(weights),
+    }
+
+
+def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Positions in ``ids`` that a longest-common-block alignment does not find in ``other``.
+
+    >>> differing([1, 2, 3, 4], [1, 9, 3, 4])
+    [1]
+    """
+    blocks = SequenceMatcher(None, ids, other, autojunk=False).get_matching_blocks()
+    same = {block.a + offset for block in blocks for offset in range(block.size)}
+    return [index for index in range(len(ids)) if index not in same]
+
+
+def pad_rows(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Right-pad; a causal model needs no mask for that, since no real token sees the padding.
+
+    The width is a multiple of 16: odd widths slow matrix products down by more than the padding costs.
+    """
+    longest = max(len(row["input_ids"]) for row in rows)
+    fill: dict[str, float] = {"input_ids": 0, "labels": -100, "weights": 0.0}
+    padded = {name: pad_sequence([row[name] for row in rows], True, value) for name, value in fill.items()}
+    room = (0, -longest % 16)
+    return {name: torch.nn.functional.pad(padded[name], room, value=fill[name]) for name in fill}
+
+
+class ResponseTrainer(Trainer):
+    """``Trainer`` whose loss reads the vocabulary only where a response token is predicted.
+
+    Beside each logged loss stand the shares of tokens that were predicted right since the last log:
+    ``accuracy`` of all response tokens, ``decisive_accuracy`` of those that the loss is focused on.
+    """
+
+    _right = _seen = _right_decisive = _seen_decisive = 0
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Weighted mean cross-entropy over response tokens."""
+        labels = inputs["labels"][:, 1:]
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        kept = labels != -100
+        # accelerate wraps autocast around model.forward, which we bypass to skip the prompt's logits
+        with torch.autocast(labels.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
+            trunk = causal.get_decoder()(input_ids=inputs["input_ids"], use_cache=False)
+            logits = causal.get_output_embeddings()(trunk.last_hidden_state[:, :-1][kept])
+        logits, weights = logits.float(), inputs["weights"][:, 1:][kept]
+        losses = torch.nn.functional.cross_entropy(logits, labels[kept], reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        self._count(logits.detach().argmax(-1) == labels[kept], weights > 1)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _count(self, right: torch.Tensor, decisive: torch.Tensor) -> None:
+        self._right += int(right.sum())
+        self._seen += len(right)
+        self._right_decisive += int(right[decisive].sum())
+        self._seen_decisive += int(decisive.sum())
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the accuracies to a logged loss, and start counting anew."""
+        if "loss" in logs and self._seen:
+            logs["accuracy"] = self._right / self._seen
+            if self._seen_decisive:
+                logs["decisive_accuracy"] = self._right_decisive / self._seen_decisive
+            self._right = self._seen = self._right_decisive = self._seen_decisive = 0
+        super().log(logs, *args, **kwargs)
+
+
+class _History(TrainerCallback):
+    """Keeps the loss curve beside the checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        curve = [entry for entry in state.log_history if "loss" in entry]
+        self.path.write_text(json.dumps(curve, indent=1), encoding="utf-8")
+
+
+class _Bar(TrainerCallback):
+    """A live bar: steps, the last loss and accuracy, and the time that is left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.task = self.progress.add_task(
+            "training", total=state.max_steps, completed=state.global_step, state=""
+        )
+        self.progress.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            words = [f"{name.replace('_', ' ')} {logs[name]:.3g}" for name in _CURVES if name in logs]
+            self.progress.update(self.task, state=", ".join(words))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress.stop()
+
+
+def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        for name in ("input_ids", "labels", "weights"):
+            digest.update(row[name].numpy().tobytes())
+    return f"{len(rows)} examples, sha256 {digest.hexdigest()}"
+
+
+def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
+    """A fresh LoRA adapter on every linear layer of the blocks."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=0.0,
+        target_modules=LINEAR_LAYERS,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
+
+
+def fine_tune(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    demonstrations: Sequence[Demonstration],
+    spec: FineTuneSpec,
+    *,
+    work_dir: str | Path,
+    start: str = "",
+) -> list[dict[str, float]]:
+    """Train ``model`` in place; returns the loss curve. An interrupted run resumes from ``work_dir``.
+
+    Args:
+        model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
+            weights train).
+        demonstrations: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
+        work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``recipe.json``, which names the
+            settings, demonstrations and start that they belong to.
+        start: names the weights that ``model`` has now (a fingerprint); checkpoints with another start are
+            refused.
+
+    Raises:
+        ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
+            ``work_dir``, or several GPUs in sight (the loss bypasses the wrappers that share work).
+    """
+    if not demonstrations:
+        raise ValueError("no demonstrations")
+    work_dir = Path(work_dir)
+    rows = [encode(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for d in demonstrations]
+    arguments = TrainingArguments(
+        output_dir=str(work_dir),
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.schedule,
+        warmup_steps=spec.warmup,
+        bf16=spec.autocast,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=min(10, spec.steps),
+        save_strategy="steps",
+        save_steps=spec.save_every,
+        save_total_limit=1,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        train_sampling_strategy=spec.order,
+        disable_tqdm=True,  # our bar instead
+        report_to="none",
+        remove_unused_columns=False,
+        max_grad_norm=1.0,
+        weight_decay=0.0,
+    )
+    if arguments.n_gpu > 1 or arguments.world_size > 1:
+        raise ValueError(
+            "one model is trained on one device: set CUDA_VISIBLE_DEVICES to a single GPU, and train "
+            "several organisms side by side"
+        )
+    resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
+    bar = _Bar()
+    trainer = ResponseTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,  # pyright: ignore[reportArgumentType]
+        data_collator=pad_rows,  # pyright: ignore[reportArgumentType]
+        callbacks=[_History(work_dir / LOSS_CURVE), bar],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if resume:
+        logger.info("resuming from the last checkpoint in %s", work_dir)
+    try:
+        with fused_adapters(model):
+            trainer.train(resume_from_checkpoint=resume)
+    finally:
+        bar.progress.stop()
+    return [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -1,0 +1,175 @@
+"""An organism on disk: a folder with an adapter, the record of how it was made, and what it said.
+
+``organism.yaml`` holds everything needed to make it again and to refuse it on the wrong base.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sophistry.files import ROOT, find_path
+from sophistry.provenance import program_command
+from sophistry.records import ConfigError, unknown
+from tasks.transcript import Transcript, load_transcripts, save_transcripts
+
+RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
+SHIPPED = "organisms/shipped"
+ADAPTER, CHECKPOINT = "adapter_config.json", "config.json"
+SCHEMA = 1
+_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organism:
+    """The record of one organism."""
+
+    name: str
+    role: str
+    """``pi_init``, ``backdoored``, ``clean``, ``decoy`` or ``pi_rlhf``."""
+    task: str
+    base: str
+    """What :func:`activations.load_model` was given."""
+    base_fingerprint: str
+    """Of the base weights; an adapter for another base is refused."""
+    parent: str | None = None
+    """The organism whose adapter it started from."""
+    trigger: str | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    """Specs, seeds and counts."""
+    verification: dict[str, Any] = field(default_factory=dict)
+    """What was measured on held-out items."""
+    command: str | None = None
+    """The documented command that makes it again."""
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that training depends on."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def save_organism(
+    folder: str | Path,
+    record: Organism,
+    model: Any,
+    rows: list[Transcript] | None = None,
+    tokenizer: Any = None,
+) -> Path:
+    """Write weights (bf16), record and transcripts; the folder appears by rename.
+
+    Args:
+        folder: replaced when it exists.
+        model: a PEFT model, of which only the adapter is written, or one whose own weights were trained.
+        rows: transcripts to ship, if any.
+        tokenizer: written beside whole weights, which are then a checkpoint of their own.
+    """
+    from peft import PeftModel
+
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    if isinstance(model, PeftModel):
+        # DPO keeps its reference beside the adapter; embeddings are never trained, so none are looked for
+        model.save_pretrained(str(part), selected_adapters=["default"], save_embedding_layers=False)
+        _to_bf16(part / WEIGHTS)
+        (part / "README.md").unlink(missing_ok=True)
+        _forget_paths(part / ADAPTER, record.base)
+    else:
+        _save_whole(model, tokenizer, part)
+    write_record(part, record)
+    if rows:
+        save_transcripts(rows, part / TRANSCRIPTS)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return folder
+
+
+def write_record(folder: Path, record: Organism) -> None:
+    """Write ``organism.yaml`` into an organism's folder."""
+    text = yaml.safe_dump(dataclasses.asdict(record), sort_keys=False, allow_unicode=True)
+    part = folder / f".{RECORD}.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(folder / RECORD)
+
+
+def read_organism(folder: str | Path) -> Organism:
+    """The record of an organism.
+
+    Raises:
+        FileNotFoundError: the folder holds no organism.
+        ValueError: the record was written with an unknown schema or field.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"no organism at {folder}: it has no {RECORD}")
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has schema {data.get('schema')!r}, this version reads {SCHEMA}")
+    known = {f.name for f in dataclasses.fields(Organism)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ValueError(f"{path}: unknown field(s) {unknown}")
+    return Organism(**data)
+
+
+def find_organism(reference: str, what: str = "organism") -> Path:
+    """Find an organism's folder: as given, or below the folder that the packages were installed into.
+
+    Raises `ConfigError` naming the places looked at, the shipped organisms and how to make another.
+    """
+    try:
+        return find_path(reference, what)
+    except ConfigError as error:
+        shipped = sorted(path.parent.name for path in (ROOT / SHIPPED).glob(f"*/{RECORD}"))
+        known = (
+            f"No organism is shipped below {ROOT / SHIPPED}: install the wheel, or a checkout that has them."
+        )
+        if shipped:
+            known = unknown("shipped organism", Path(reference).name, shipped)
+        makers = " or ".join(map(program_command, ("train_backdoor", "train_rlhf")))
+        raise ConfigError(f"{error} {known} Others are made by {makers} (see --help).") from None
+
+
+def organism_transcripts(folder: str | Path) -> list[Transcript]:
+    """What the organism said, as shipped with it."""
+    return load_transcripts(Path(folder) / TRANSCRIPTS)
+
+
+def _save_whole(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A checkpoint that loads by itself; the model in memory keeps its precision."""
+    import torch
+
+    weights = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+    before, model.config.dtype = model.config.dtype, torch.bfloat16
+    model.save_pretrained(folder, state_dict=weights)
+    model.config.dtype = before
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def _to_bf16(path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
+def _forget_paths(path: Path, base: str) -> None:
+    """The adapter's config names the base as the user does, not where it lay on this machine."""
+    import json
+
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    config["target_modules"] = sorted(config["target_modules"])  # a set, written in any order
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""From domains to verdicts: designs, statistics, controls, and the transfer evaluation."""

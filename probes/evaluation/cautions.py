@@ -1,0 +1,66 @@
+"""What a reader should know about the data before believing any number made from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from probes.evaluation.domain import row_hashes
+from probes.evaluation.nulls import exchangeable_share
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from probes.evaluation.domain import Domain
+    from probes.evaluation.evaluate import Assessor
+    from probes.evaluation.families import Family
+
+__all__ = ["cautions"]
+
+FEW_GROUPS = 30  # below, a cluster bootstrap's intervals are too short
+MOST = 0.9
+
+
+def cautions(
+    domains: Sequence[Domain], assessors: Mapping[str, Assessor], families: Sequence[Family]
+) -> tuple[str, ...]:
+    """Return one sentence for each thing about these domains that weakens a number of the result."""
+    found = []
+    for domain in domains:
+        groups = domain.sample.n_groups
+        if groups < FEW_GROUPS:
+            found.append(
+                f"{domain.name} has {groups} groups only; with fewer than {FEW_GROUPS} its intervals are too "
+                "short and should be read as a lower bound of the uncertainty"
+            )
+        movable = exchangeable_share(domain.y, domain.groups)
+        if movable < MOST:
+            found.append(
+                f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of a size that no "
+                "other group has and never move in the permutation null, whose p-values are conservative"
+            )
+        redrawn = assessors[domain.name].resample.redrawn
+        if redrawn > 0:
+            found.append(
+                f"{domain.name}: {redrawn} bootstrap samples lacked a class and were drawn again; the rare "
+                "class sits in few groups"
+            )
+        if copies := _rows_in_several_groups(domain):
+            found.append(
+                f"{domain.name}: {copies} rows have exactly the activations of a row of another group, so "
+                "held-out rows are not new to the probe; put copies into one group"
+            )
+    count = len(domains[0].layer_names)
+    found += [
+        f"{family.name} was fitted on {family.max_layers} of {count} layers, spread evenly over the depth"
+        for family in families
+        if family.max_layers is not None and family.max_layers < count
+    ]
+    return tuple(found)
+
+
+def _rows_in_several_groups(domain: Domain) -> int:
+    seen: dict[bytes, set[str]] = {}
+    hashes = row_hashes(domain, len(domain.layer_names) // 2)
+    for key, group in zip(hashes, domain.groups, strict=True):
+        seen.setdefault(key, set()).add(str(group))
+    return sum(len(seen[key]) > 1 for key in hashes)

@@ -1,0 +1,400 @@
+"""What a frozen probe is compared with: controls on the same rows, its ceiling, and subsets of the rows.
+
+Differences are paired: probe and control are scored on the same bootstrap draws of groups. On a target a
+control frozen on the source stands against D1, and one fitted in the target against D2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probes.evaluation import controls
+from probes.evaluation.crossfit import cross_fit
+from probes.evaluation.domain import sample_of
+from probes.evaluation.evaluate import make_roc
+from probes.evaluation.folds import FoldPlan
+from probes.evaluation.metrics import auroc_columns
+from probes.evaluation.nulls import permuted_labels
+from probes.evaluation.results import ControlScore, Estimate, NullSummary, Recovered, StratumScore
+from probes.evaluation.shuffled import linear_in_labels, shuffled_scores
+from probes.evaluation.statistics import bootstrap_auroc, delong_test, interval_of_draws
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.domain import Domain
+    from probes.evaluation.evaluate import Assessor
+
+__all__ = ["run_controls", "run_recovered", "run_strata"]
+
+N_SHUFFLES = 10  # of probes that must be fitted one by one
+
+
+def run_controls(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Score every control on the source and on each target, beside the headline probe."""
+    _text_and_columns(setup, scored, found)
+    _trigger_alone(setup, scored, found)
+    _organisms(setup, scored, found)
+    _know_nothing(setup, scored, found)
+
+
+def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
+    source = setup.source
+    fold = setup.fits[source.name].plan.fold
+    for name in _shared_controls(setup):
+        read = controls.BASELINES[_kind(name)]
+        ours = read.pick(source, name)
+        own = controls.in_domain_scores(read, ours, source.y, fold)
+        found.controls.append(
+            _against(setup.assessors[source.name], own, scored.source, name, read.kind, source.name, "source")
+        )
+        for target in setup.targets:
+            assessor = setup.assessors[target.name]
+            theirs = read.pick(target, name)
+            crossing = setup.crossing(source, target)
+            folds = None if crossing is None else (fold, setup.fits[target.name].plan.fold)
+            frozen = controls.frozen_scores(read, ours, source.y, theirs, folds)
+            found.controls.append(
+                _against(assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, "D1")
+            )
+            there = controls.in_domain_scores(read, theirs, target.y, setup.fits[target.name].plan.fold)
+            found.controls.append(
+                _against(assessor, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
+            )
+
+
+def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Score a mere trigger detector on the source and on every control organism that is asked behind it."""
+    for domain in (setup.source, *setup.controls):
+        scores = controls.trigger_scores(domain)
+        if len(np.unique(scores)) == 2:
+            probe = scored.source if domain is setup.source else scored.frozen[domain.name]
+            assessor = setup.assessors[domain.name]
+            design = "source" if domain is setup.source else "D1"
+            found.controls.append(_against(assessor, scores, probe, "trigger", "prompt", None, design))
+
+
+def _shared_controls(setup: Setup) -> list[str]:
+    """Controls for which the source and every target have what is needed."""
+    domains = (setup.source, *setup.targets)
+    names = []
+    if setup.options.text_controls and all(domain.texts is not None for domain in domains):
+        names += ["tf-idf", "length"]
+    for kind, key in (("strata", "answer letter"), ("strata", "answer_letter")):
+        if all(key in (getattr(domain, kind) or {}) for domain in domains):
+            names.append(key)
+    shared = set.intersection(*(set(domain.columns or {}) for domain in domains))
+    return names + [f"column: {name}" for name in sorted(shared)]
+
+
+def _kind(name: str) -> str:
+    return "column" if name.startswith("column: ") else name.replace("_", " ")
+
+
+def _against(
+    assessor: Assessor,
+    scores: np.ndarray,
+    probe_scores: np.ndarray,
+    name: str,
+    kind: str,
+    fitted_on: str | None,
+    design: str,
+) -> ControlScore:
+    """Record a control beside the probe on the same rows."""
+    draws, probe_draws = assessor.draws(scores), assessor.draws(probe_scores)
+    auroc = assessor.auroc(scores, draws)
+    test = delong_test(assessor.y, probe_scores, scores, assessor.groups, level=assessor.level)
+    low, high = interval_of_draws(probe_draws - draws, assessor.level)
+    delta = Estimate(
+        value=test.difference, low=low, high=high, level=assessor.level, method="paired cluster bootstrap"
+    )
+    return ControlScore(
+        name=name.replace("_", " "),
+        kind=kind,
+        fitted_on=fitted_on,
+        scored_on=assessor.domain.name,
+        compared_with=design,
+        auroc=auroc,
+        sample=assessor.domain.sample,
+        delta=delta,
+        delta_p_value=test.p_value,
+        inverted=auroc.high is not None and auroc.high < 0.5,
+        roc=make_roc(assessor.y, scores),
+    )
+
+
+def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Score the frozen probe on clean, decoy, base or untrained organisms, where it ought to fail.
+
+    The same probe is also fitted in each of them: untrained weights or a clean model that give the labels
+    away as well as the source say that the text, or the base model, does.
+    """
+    for control in setup.controls:
+        found.controls.append(
+            _against_source(
+                setup,
+                control,
+                scored.frozen[control.name],
+                scored.source,
+                kind="organism",
+                note="the frozen probe on another organism; as high as on the source means that it does not "
+                "read what the source was trained to do",
+            )
+        )
+        refitted = _refit(setup, control)
+        if refitted is None:
+            found.warnings.append(
+                f"{control.name} has too few rows of one class to fit a probe in; it is only scored by the "
+                "frozen one"
+            )
+            continue
+        found.controls.append(
+            _against_source(
+                setup,
+                control,
+                refitted,
+                scored.source,
+                kind="refitted",
+                note="the probe of the selected layer and setting, fitted in the control organism and "
+                "cross-fitted by group",
+            )
+        )
+
+
+def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
+    """Return cross-fitted scores of the selected cell in a control organism; None where it lacks a class."""
+    selection = setup.selection
+    plan = FoldPlan.make(control.groups, setup.fold_of, setup.options.n_folds, nested=False)
+    if any(len(np.unique(control.y[mask])) < 2 for mask in plan.masks):
+        return None
+    setting = setup.family.settings[selection.setting_index]
+    family = replace(setup.family, grid={name: (value,) for name, value in setting.items()})
+    fit = cross_fit(family, control.at([selection.layer_index]), plan, device=setup.options.device)
+    return fit.oof[0, 0]
+
+
+def _against_source(
+    setup: Setup,
+    control: Domain,
+    scores: np.ndarray,
+    source_scores: np.ndarray,
+    *,
+    kind: str,
+    note: str,
+) -> ControlScore:
+    """Record scores of a control organism beside the probe's on its source.
+
+    Both assessors draw with one seed, so the draws are paired wherever the control reads the source's rows.
+    """
+    assessor = setup.assessors[control.name]
+    home = setup.assessors[setup.source.name]
+    draws, source_draws = assessor.draws(scores), home.draws(source_scores)
+    auroc, at_home = assessor.auroc(scores, draws), home.auroc(source_scores, source_draws)
+    low, high = interval_of_draws(source_draws - draws, assessor.level)
+    difference = (at_home.value or 0.0) - (auroc.value or 0.0)
+    return ControlScore(
+        name=f"{kind}: {control.name}",
+        kind=kind,
+        fitted_on=setup.source.name if kind == "organism" else control.name,
+        scored_on=control.name,
+        compared_with="source",
+        auroc=auroc,
+        sample=control.sample,
+        delta=Estimate(
+            value=difference, low=low, high=high, level=assessor.level, method="cluster bootstraps"
+        ),
+        delta_p_value=None,
+        inverted=auroc.high is not None and auroc.high < 0.5,
+        roc=make_roc(assessor.y, scores),
+        note=note,
+    )
+
+
+def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Random directions, and the same probe trained on shuffled labels, at the selected cell."""
+    selection, options = setup.selection, setup.options
+    source, index = setup.source, selection.layer_index
+    X = source.layer(index)
+    probe = setup.family.make(setup.family.settings[selection.setting_index])
+    count = options.n_permutations if linear_in_labels(probe) else N_SHUFFLES
+    # rows and not groups: where each group holds one row of each class, whole groups cannot be shuffled apart
+    shuffled, _ = permuted_labels(source.y, None, count, unit="rows", seed=setup.seed)
+    for domain in (source, *setup.targets):
+        assessor = setup.assessors[domain.name]
+        rows = X if domain is source else domain.layer(index)
+        ways = controls.random_direction_scores(rows, options.n_random_directions, setup.seed)
+        best = scored.source if domain is source else scored.frozen[domain.name]
+        found.controls.append(_spread_control("random directions", assessor, ways, best, domain))
+        if domain is not source:
+            mislead = shuffled_scores(probe, X, shuffled, rows)
+            found.controls.append(_spread_control("shuffled labels", assessor, mislead, best, domain))
+
+
+def _spread_control(
+    name: str, assessor: Assessor, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
+) -> ControlScore:
+    """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %.
+
+    A handful of fits has no tails: then it is their range, and no p-value.
+    """
+    values = auroc_columns(assessor.y, scores)
+    observed = assessor.auroc(probe_scores).value or 0.0
+    few = len(values) < 1 / (1 - assessor.level)
+    low, high = (values.min(), values.max()) if few else interval_of_draws(values, assessor.level)
+    edges = np.histogram_bin_edges(np.r_[values, observed], bins=40)
+    counts = np.histogram(values, bins=edges)[0]
+    return ControlScore(
+        name=name,
+        kind="probe",
+        fitted_on=None,
+        scored_on=domain.name,
+        compared_with=None,
+        auroc=Estimate(
+            value=float(values.mean()),
+            low=float(low),
+            high=float(high),
+            level=assessor.level,
+            method=f"range of {len(values)}" if few else f"spread of {len(values)}",
+        ),
+        sample=domain.sample,
+        delta=None,
+        delta_p_value=None,
+        inverted=False,
+        null=NullSummary(
+            name=f"{len(values)} {name}",
+            unit="directions" if name.startswith("random") else "fits",
+            n_draws=len(values),
+            observed=observed,
+            p_value=None if few else float((1 + np.sum(values >= observed)) / (len(values) + 1)),
+            mean=float(values.mean()),
+            quantile95=float(np.quantile(values, 0.95)),
+            maximum=float(values.max()),
+            edges=tuple(edges.tolist()),
+            counts=tuple(counts.tolist()),
+        ),
+        note=f"best of {len(values)}: {values.max():.3f}",
+    )
+
+
+def run_recovered(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Record how much of the ceiling D1 reaches, from the same draws; no ratio on a shaky denominator."""
+    for target in setup.targets:
+        assessor = setup.assessors[target.name]
+        frozen = assessor.draws(scored.frozen[target.name])
+        ceiling = assessor.draws(scored.ceiling[target.name])
+        d1 = assessor.auroc(scored.frozen[target.name], frozen).value or 0.0
+        d2 = assessor.auroc(scored.ceiling[target.name], ceiling).value or 0.0
+        floor_name, floor = _best_text(found, target.name)
+        suppressed = interval_of_draws(ceiling, assessor.level)[0] - 0.5 <= 0.05
+        found.recovered.append(
+            Recovered(
+                target=target.name,
+                probe=setup.family.name,
+                recovered=None if suppressed else _ratio(d1, d2, 0.5, frozen, ceiling, assessor.level),
+                pgr=_gap_ratio(d1, d2, floor, frozen, ceiling, assessor.level),
+                floor_name=floor_name,
+                gap=_estimate(d2 - d1, ceiling - frozen, assessor.level),
+                suppressed=suppressed,
+            )
+        )
+
+
+def _best_text(found: Findings, target: str) -> tuple[str | None, float | None]:
+    """Return the frozen text control with the highest AUROC on the target."""
+    texts = [
+        control
+        for control in found.controls
+        if control.kind == "text" and control.scored_on == target and control.compared_with == "D1"
+    ]
+    if not texts:
+        return None, None
+    best = max(texts, key=lambda control: control.auroc.value or 0.0)
+    return best.name, best.auroc.value
+
+
+def _gap_ratio(
+    d1: float, d2: float, floor: float | None, frozen: np.ndarray, ceiling: np.ndarray, level: float
+) -> Estimate | None:
+    """Return the performance gap recovered above a floor, or None where the ceiling is not clear of it."""
+    if floor is None or interval_of_draws(ceiling, level)[0] - floor <= 0.05:
+        return None
+    return _ratio(d1, d2, floor, frozen, ceiling, level)
+
+
+def _ratio(
+    d1: float, d2: float, floor: float, frozen: np.ndarray, ceiling: np.ndarray, level: float
+) -> Estimate:
+    return _estimate((d1 - floor) / (d2 - floor), (frozen - floor) / (ceiling - floor), level)
+
+
+def _estimate(value: float, draws: np.ndarray, level: float) -> Estimate:
+    low, high = interval_of_draws(draws, level)
+    return Estimate(value=float(value), low=low, high=high, level=level, method="paired cluster bootstrap")
+
+
+def run_strata(setup: Setup, scored: Scored, found: Findings) -> None:
+    """Score D1 and D2 inside every level of every stratum variable of each target."""
+    for target in setup.targets:
+        for variable, values in _variables(target).items():
+            for level in np.unique(values):
+                rows = values == level
+                for design, scores in (
+                    ("D1", scored.frozen[target.name]),
+                    ("D2", scored.ceiling[target.name]),
+                ):
+                    found.strata.append(_stratum(setup, target, variable, str(level), design, scores, rows))
+
+
+def _variables(domain: Domain) -> dict[str, np.ndarray]:
+    variables = {name: values.astype(str) for name, values in (domain.strata or {}).items()}
+    if domain.texts is not None and "length" not in variables:
+        lengths = np.array([len(text.split()) for text in domain.texts])
+        edges = np.quantile(lengths, [1 / 3, 2 / 3])
+        names = np.array(["short", "middle", "long"])
+        variables["length"] = names[np.searchsorted(edges, lengths, side="left")]
+    return variables
+
+
+def _stratum(
+    setup: Setup,
+    target: Domain,
+    variable: str,
+    level: str,
+    design: str,
+    scores: np.ndarray,
+    rows: np.ndarray,
+) -> StratumScore:
+    y, groups = target.y[rows], target.groups[rows]
+    sample = sample_of(y, groups)
+    smallest = min(sample.n_positive, sample.n_negative)
+    common = {"variable": variable, "level": level, "design": design, "probe": setup.family.name}
+    if smallest < setup.options.min_stratum or sample.n_groups < 2:
+        empty = Estimate(value=None, method="too few rows")
+        note = f"fewer than {setup.options.min_stratum} rows of a class"
+        return StratumScore(**common, scored_on=target.name, auroc=empty, sample=sample, note=note)
+    found = bootstrap_auroc(
+        y, scores[rows], groups, level=setup.options.level, n_draws=setup.options.n_draws, seed=setup.seed
+    )
+    auroc = Estimate(
+        value=found.value, low=found.low, high=found.high, level=found.level, method=found.method
+    )
+    return StratumScore(**common, scored_on=target.name, auroc=auroc, sample=sample)
+
+
+def cheap_cues(found: Findings, target: str) -> Sequence[Any]:
+    """Return the frozen text and column controls that the headline probe does not clearly beat."""
+    return [
+        control
+        for control in found.controls
+        if control.scored_on == target
+        and control.compared_with == "D1"
+        and control.auroc.low is not None
+        and control.auroc.low > 0.5
+        and control.delta is not None
+        and control.delta.low is not None
+        and control.delta.low <= 0
+    ]

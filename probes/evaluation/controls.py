@@ -1,0 +1,155 @@
+"""Baselines that must lose before a probe's claim stands: what the text alone, or nothing at all, gives away.
+
+Each `Baseline` turns rows into features that need no activations: TF-IDF of the response, its length, the
+answer letter, a number the caller has per row (log-probability, entropy), or whether the prompt carries the
+trigger: what a mere trigger detector would score. A logistic regression on them is
+frozen on the source like the probe, and fitted in the target too, cross-fitted by group, as the text's own
+ceiling. So the sign of a column is set by the source and never by the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from probes.evaluation.domain import Domain
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "frozen_scores",
+    "in_domain_scores",
+    "random_direction_scores",
+    "trigger_scores",
+]
+
+Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training rows and of the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A kind of control: what it takes from a domain and how that becomes features.
+
+    `features(train, other)` learns vocabulary and scale from `train` only.
+    """
+
+    kind: str
+    pick: Callable[[Domain, str], np.ndarray]
+    features: Callable[[np.ndarray, np.ndarray], Features]
+
+
+def frozen_scores(
+    baseline: Baseline,
+    values: np.ndarray,
+    y: np.ndarray,
+    others: np.ndarray,
+    folds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Float[np.ndarray, " other"]:
+    """Fit a control on source rows and labels; return its scores of other rows.
+
+    With `folds` (of the source rows, of the other rows) no row is scored by a fit that saw its fold.
+    """
+    if folds is None:
+        return _fit_and_score(baseline, values, y, others)
+    scores = np.empty(len(others))
+    for k in np.unique(folds[1]):
+        train, test = folds[0] != k, folds[1] == k
+        scores[test] = _fit_and_score(baseline, values[train], y[train], others[test])
+    return scores
+
+
+def in_domain_scores(
+    baseline: Baseline, values: np.ndarray, y: np.ndarray, fold: np.ndarray
+) -> Float[np.ndarray, " row"]:
+    """Return cross-fitted scores of a control: each row by a fit without its fold."""
+    return frozen_scores(baseline, values, y, values, (fold, fold))
+
+
+def random_direction_scores(
+    X: Float[np.ndarray, "row d"], n_directions: int = 1000, seed: int = 0
+) -> Float[np.ndarray, "direction row"]:
+    """Return the projections of activations on random unit directions.
+
+    >>> random_direction_scores(np.eye(3), n_directions=2).shape
+    (2, 3)
+    """
+    rng = np.random.default_rng([seed, X.shape[1], n_directions])
+    directions = rng.normal(size=(n_directions, X.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions @ (X - X.mean(0)).T
+
+
+def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
+    """Return what a mere trigger detector says: 1 behind the trigger, else 0 (`strata["trigger"]` is "yes").
+
+    Nothing is fitted: the trigger is meant to go with wrong answers, so the sign is known.
+    """
+    levels = (domain.strata or {}).get("trigger")
+    return np.zeros(len(domain)) if levels is None else (np.asarray(levels).astype(str) == "yes") * 1.0
+
+
+def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Fit on `values`, score `others`, on the scale of the training scores (see `crossfit.py`)."""
+    from sklearn.linear_model import LogisticRegression
+
+    train, new = baseline.features(values, others)
+    model = LogisticRegression(
+        C=1.0, solver="newton-cholesky" if train.shape[1] < 64 else "lbfgs", max_iter=1000
+    )
+    model.fit(train, y)
+    own = model.decision_function(train)
+    return (model.decision_function(new) - own.mean()) / (own.std() or 1.0)
+
+
+def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
+    """Words, word pairs and punctuation, at most 5,000 of them, scaled so that C = 1 is a mild penalty."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2), max_features=5000, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
+    )
+    ours: Any = vectorizer.fit_transform(list(train))
+    theirs: Any = vectorizer.transform(list(other))
+    return ours * 3.0, theirs * 3.0
+
+
+def _standard(train: np.ndarray, other: np.ndarray) -> Features:
+    center, spread = train.mean(0), train.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (train - center) / spread, (other - center) / spread
+
+
+def _one_hot(train: np.ndarray, other: np.ndarray) -> Features:
+    names = np.unique(train)
+    return (train[:, None] == names).astype(np.float64), (other[:, None] == names).astype(np.float64)
+
+
+def _lengths(domain: Domain, name: str) -> np.ndarray:
+    del name
+    return np.log1p([[len(text), len(text.split())] for text in domain.texts or ()])
+
+
+def _texts(domain: Domain, name: str) -> np.ndarray:
+    del name
+    return np.array(list(domain.texts or ()), dtype=object)
+
+
+def _letters(domain: Domain, name: str) -> np.ndarray:
+    return (domain.strata or {})[name].astype(str)
+
+
+def _column(domain: Domain, name: str) -> np.ndarray:
+    return (domain.columns or {})[name.removeprefix("column: ")][:, None]
+
+
+BASELINES: dict[str, Baseline] = {
+    "tf-idf": Baseline(kind="text", pick=_texts, features=_tf_idf),
+    "length": Baseline(kind="text", pick=_lengths, features=_standard),
+    "answer letter": Baseline(kind="text", pick=_letters, features=_one_hot),
+    "column": Baseline(kind="column", pick=_column, features=_standard),
+}

@@ -1,0 +1,1 @@
+"""Measures around the optimisation of a policy: before it, during it, after it."""

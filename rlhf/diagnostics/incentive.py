@@ -1,0 +1,151 @@
+"""Does a reward pay for being wrong? Measured on samples of the policy, before any training.
+
+From K samples per item, each with its truth (``R*``) and its approval: an optimiser moves the policy towards
+the samples that are approved most. Where the most-approved sample is wrong, approval pays for being wrong;
+where all samples fare alike, it teaches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+Matrix = Float[np.ndarray, "item sample"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A share or mean with its 95 % interval (percentile bootstrap over items); NaN-free by construction."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """How many items it rests on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incentive:
+    """What a reward pays for."""
+
+    items: int
+    samples: int
+    """Per item."""
+    correct: Estimate
+    """Share of samples that are right."""
+    any_wrong: Estimate
+    """Share of items with a wrong sample: no more than these can pay for being wrong."""
+    best_is_wrong: Estimate
+    """Share of items whose most-approved sample is wrong; among equals, the share of them that is."""
+    any_difference: Estimate
+    """Share of items whose samples are not all approved alike: the others teach nothing."""
+    wrong_pays: Estimate
+    """Share of items where the mean approval of wrong samples exceeds that of right ones."""
+    right_pays: Estimate
+    """Share of items where it is the other way round."""
+    approval: Estimate
+    """Mean approval of a sample."""
+    approval_best: Estimate
+    """Mean approval of an item's most-approved sample: what best-of-K would gain."""
+    approval_right: Estimate | None
+    """Mean approval of right samples; None if there is none."""
+    approval_wrong: Estimate | None
+    """Mean approval of wrong samples (with one evaluator: the false positive rate); None if there is none."""
+
+
+def incentive(
+    correct: Bool[np.ndarray, "item sample"], approval: Matrix, *, resamples: int = 2000, seed: int = 0
+) -> Incentive:
+    """Measure what an approval pays for.
+
+    Args:
+        correct: truth of each sample.
+        approval: reward of each sample, by item.
+        resamples: bootstrap resamples, of whole items.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: shapes that differ, fewer than two items or samples, or approvals that are not finite.
+
+    >>> truth = np.array([[True, False], [True, False], [True, True]])
+    >>> found = incentive(truth, np.array([[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]]))
+    >>> round(found.best_is_wrong.value, 2), round(found.any_difference.value, 2)
+    (0.33, 0.67)
+    """
+    correct, approval = np.asarray(correct, dtype=bool), np.asarray(approval, dtype=float)
+    if correct.shape != approval.shape or correct.ndim != 2 or min(correct.shape) < 2:
+        raise ValueError(
+            f"need truth and approval of at least two samples of at least two items, [item, sample], "
+            f"got {correct.shape} and {approval.shape}"
+        )
+    if not np.isfinite(approval).all():
+        raise ValueError("approval holds values that are not finite; leave those items out and count them")
+    best = approval == approval.max(1, keepdims=True)
+    mixed = correct.any(1) & ~correct.all(1)
+    right = np.where(mixed, _mean_where(approval, correct), 0.0)
+    wrong = np.where(mixed, _mean_where(approval, ~correct), 0.0)
+    chosen = np.random.default_rng(seed).integers(0, len(correct), (resamples, len(correct)))
+
+    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> Estimate:
+        return _estimate(top, np.ones(len(correct)) if bottom is None else bottom, chosen)
+
+    return Incentive(
+        items=correct.shape[0],
+        samples=correct.shape[1],
+        correct=estimate(correct.mean(1)),
+        any_wrong=estimate(np.asarray((~correct).any(1))),
+        best_is_wrong=estimate((best & ~correct).sum(1) / best.sum(1)),
+        any_difference=estimate(approval.max(1) > approval.min(1)),
+        wrong_pays=estimate(wrong > right),
+        right_pays=estimate(right > wrong),
+        approval=estimate(approval.mean(1)),
+        approval_best=estimate(approval.max(1)),
+        approval_right=estimate((approval * correct).sum(1), correct.sum(1)) if correct.any() else None,
+        approval_wrong=estimate((approval * ~correct).sum(1), (~correct).sum(1))
+        if not correct.all()
+        else None,
+    )
+
+
+def incentive_by_setting(
+    settings: dict[str, Callable[[], Matrix]], correct: Bool[np.ndarray, "item sample"]
+) -> list[dict[str, float | str]]:
+    """One row per setting of the evaluators, ready for a table: estimates and the interval that decides.
+
+    Args:
+        settings: name -> function that gives the approval of the same samples under this setting.
+        correct: truth of each sample.
+    """
+    rows: list[dict[str, float | str]] = []
+    for name, approve in settings.items():
+        found = incentive(correct, approve())
+        row: dict[str, float | str] = {"setting": name}
+        for field in (
+            "best_is_wrong wrong_pays right_pays any_difference "
+            "approval approval_best approval_right approval_wrong"
+        ).split():
+            estimate = getattr(found, field)
+            row[field] = float("nan") if estimate is None else estimate.value
+        row["best_is_wrong_low"], row["best_is_wrong_high"] = (
+            found.best_is_wrong.low,
+            found.best_is_wrong.high,
+        )
+        rows.append(row)
+    return rows
+
+
+def _mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    return (values * where).sum(1) / np.maximum(where.sum(1), 1)
+
+
+def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate:
+    """Ratio of sums over items, with its bootstrap interval; resamples that hold none are left out."""
+    tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
+    ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Estimate(
+        value=float(top.sum() / bottom.sum()), low=float(low), high=float(high), n=int((bottom > 0).sum())
+    )

@@ -1,0 +1,103 @@
+"""``pi_rlhf`` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
+
+TRL trains; the reference policy is ``pi_init`` itself, a frozen copy of its adapter. Pairs that do not fit
+were left out and counted before (:func:`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from organisms.checkpoints import claim
+from rlhf.preferences import Pair, pair_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPOSpec:
+    """How to optimise preferences."""
+
+    beta: float = 0.1
+    """Strength of the pull towards the reference policy."""
+    learning_rate: float = 5e-5
+    batch_size: int = 8
+    """Pairs per optimiser step and device."""
+    epochs: float = 1.0
+    max_tokens: int = 192
+    """Longest prompt with response; longer pairs are left out and counted, never cut."""
+    seed: int = 0
+    save_every: int = 25
+    """Steps between checkpoints; an interrupted run goes on from the last one."""
+
+
+def train_dpo(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Pair],
+    spec: DPOSpec,
+    *,
+    work_dir: str | Path,
+    start: str = "",
+) -> list[dict[str, float]]:
+    """Optimise ``model`` (a PEFT model with ``pi_init``'s trainable adapter) in place.
+
+    Args:
+        pairs: conversational rows with ``prompt``, ``chosen`` and ``rejected``.
+        work_dir: receives checkpoints; a run that was interrupted goes on from the last.
+        start: names the weights that ``model`` has now; checkpoints with another start are refused.
+
+    Returns:
+        TRL's log: loss, reward margin and reward accuracy per logging step.
+
+    Raises:
+        ValueError: no pairs, one longer than ``max_tokens``, or checkpoints of another recipe in
+            ``work_dir``.
+    """
+    import torch
+    from datasets import Dataset
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    if not pairs:
+        raise ValueError("no preference pairs")
+    longest = max(pair_tokens(pair, tokenizer) for pair in pairs)
+    if longest > spec.max_tokens:
+        raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
+    work_dir = Path(work_dir)
+    digest = hashlib.sha256(json.dumps(list(pairs), sort_keys=True).encode()).hexdigest()
+    resume = claim(work_dir, settings=asdict(spec), examples=f"{len(pairs)} pairs, {digest}", start=start)
+    config = DPOConfig(
+        output_dir=str(work_dir),
+        beta=spec.beta,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=5,
+        per_device_train_batch_size=spec.batch_size,
+        num_train_epochs=spec.epochs,
+        max_length=None,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        logging_steps=5,
+        save_strategy="steps",
+        save_steps=spec.save_every,
+        save_total_limit=1,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        report_to="none",
+    )
+    trainer = DPOTrainer(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(list(pairs)),
+        processing_class=tokenizer,
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return [entry for entry in trainer.state.log_history if "loss" in entry]

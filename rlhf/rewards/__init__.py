@@ -1,0 +1,25 @@
+"""Rewards in TRL's calling convention, each declaring what it may see."""
+
+from rlhf.rewards.approval import Approval
+from rlhf.rewards.oracle import ProgramOracle, StoryOracle
+from rlhf.rewards.reward import PRIVATE, Reward
+from rlhf.rewards.two_tests import TwoTests
+from rlhf.rewards.view import program_columns, simple_checks, story_columns, view_text, views
+from rlhf.rewards.weighted import Length, Readable, Weighted
+
+__all__ = [
+    "PRIVATE",
+    "Approval",
+    "Length",
+    "ProgramOracle",
+    "Readable",
+    "Reward",
+    "StoryOracle",
+    "TwoTests",
+    "Weighted",
+    "program_columns",
+    "simple_checks",
+    "story_columns",
+    "view_text",
+    "views",
+]

@@ -1,0 +1,1 @@
+"""From saved files to plans, tables, figures and reports: the library under the programs."""

@@ -1,0 +1,201 @@
+"""The report of a run: one self-contained HTML page, written from the saved files alone.
+
+It says what the numbers permit one to say (the verdict that the evaluation chose by fixed rules), what they
+do not show, and where each of them comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape as rich_escape
+
+from probes.evaluation.results import TransferResult, Verdict
+from sophistry.files import write_atomic
+from sophistry.provenance import program_command
+from sophistry.records import ConfigError
+from study.figures import draw_all
+from study.page import html_figure, html_page, html_table
+from study.plots.export import inline_html, save_figures
+from study.plots.style import Style
+from study.tables import print_summary, summary_rows
+
+# Code of a verdict -> what may be concluded, and what may not.
+READINGS = {
+    "transfers": (
+        "The direction found in the backdoored model orders the other model's answers nearly as well as a "
+        "direction found there.",
+        "It does not show what the direction stands for: compare the text-only baselines and the controls.",
+    ),
+    "partial": (
+        "Part of what is readable in the other model is found by the backdoored model's direction.",
+        "A part above chance is no usable detector: see the rates at the frozen threshold.",
+    ),
+    "no-transfer": (
+        "Whether an answer is right is readable in the other model, but not along this direction.",
+        "It does not show that no probe transfers: only these probes, layers and positions were tried.",
+    ),
+    "untestable": (
+        "Even a probe fitted in the other model finds nothing, so nothing could have transferred.",
+        "This is no evidence against transfer. The model may not represent whether its answers are right.",
+    ),
+    "inverted": (
+        "Higher scores go with right answers in the other model: related, with the opposite sign.",
+        "The sign is never flipped after the fact, so this is not a working detector.",
+    ),
+    "pipeline-failed": (
+        "The probe does not even work where it was fitted, so nothing else here can be read.",
+        "Check the organism's verification, the labels and the positions that were read.",
+    ),
+    "reads-trigger": (
+        "The score is not detectably worse on a model that is asked behind the trigger and does not mislead.",
+        "Nothing about misleading follows from it.",
+    ),
+    "inconclusive": (
+        "The sample is too small, or the pattern too mixed, for any of the other sentences.",
+        "Neither transfer nor its absence. The smallest detectable effect stands in the table.",
+    ),
+}
+CAPTIONS = {
+    "headline": "What the paper's Figure 8 asks. Bars start at chance. The frozen source probe on the target "
+    "is the claim; the probe fitted in the target is what could have been found; hollow marks are chosen on "
+    "the very answers they are scored on, and the tick is what such a choice reaches by luck.",
+    "layers": "AUROC by depth. Marks are the layers the probes used; each was chosen in the model where the "
+    "probe was fitted. The rest of a curve describes, it is not a result.",
+    "roc": "ROC curves, with low false positive rates enlarged. Marks are thresholds frozen on the source.",
+    "scores": "Scores by class, and probabilities said against frequencies seen.",
+    "forest": "Left: does it hold in every subset? Right: is it more than the text or the prompt gives away?",
+    "gap": "What adapting the frozen probe to the target repairs, step by step.",
+    "nulls": "What chance alone reaches under the same search.",
+    "matrix": "Every model's probe on every model. Outlined: the whole interval lies below chance.",
+    "verification": "Whether the backdoor is there, and only there.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The saved files of a run, read back."""
+
+    folder: Path
+    result: TransferResult
+    organisms: dict[str, dict[str, Any]]
+    config: str
+    result_sha256: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Report:
+        """Read a run's folder. Raises `ConfigError` when it holds no finished run."""
+        missing = [n for n in ("results.json", "organisms.json", "config.yaml") if not (folder / n).is_file()]
+        if missing:
+            raise ConfigError(
+                f"{folder} holds no finished run of transfer.py: it lacks {', '.join(missing)}."
+            )
+        text = (folder / "results.json").read_text(encoding="utf-8")
+        return cls(
+            folder=folder,
+            result=TransferResult.from_json(text),
+            organisms=json.loads((folder / "organisms.json").read_text(encoding="utf-8")),
+            config=(folder / "config.yaml").read_text(encoding="utf-8"),
+            result_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        )
+
+
+def write_report(report: Report, style: Style, images: tuple[str, ...]) -> str | None:
+    """Draw all figures, save them, and write `report.html`. Gives a message when images could not be made."""
+    figures = draw_all(report.result, style, verifications(report.organisms))
+    message = save_figures(figures, report.folder / "figures", report.result_sha256, images)
+    made = images if message is None else ()
+    blocks = [_figure(name, inline_html(figure, name), made) for name, figure in figures.items()]
+    write_atomic(report.folder / "report.html", _page(report, style, blocks))
+    return message
+
+
+def verifications(organisms: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Gather the organisms whose record holds a backdoor verification."""
+    return {
+        name: organism["verification"]
+        for name, organism in organisms.items()
+        if "attack_success" in organism.get("verification", {})
+    }
+
+
+def show_result(result: TransferResult, style: Style) -> None:
+    """Print the result table and the verdicts."""
+    console = Console()
+    print_summary(result, style, console)
+    for warning in result.warnings:
+        console.print(f"Note: {warning}", style="yellow", highlight=False)
+    for verdict in (v for v in result.verdicts if v.probe == result.headline_probe):
+        console.print(
+            f"[bold]{rich_escape(style.name(verdict.target))}[/bold]: {rich_escape(verdict.sentence)}",
+            highlight=False,
+        )
+        for flag in verdict.flags:
+            console.print(f"  - {rich_escape(flag)}", highlight=False)
+
+
+def _page(report: Report, style: Style, blocks: list[str]) -> str:
+    result = report.result
+    targets = ", ".join(style.name(d.name) for d in style.domains(result, "target"))
+    parts = [
+        f"<h1>From {escape(style.name(result.source))} to {escape(targets)}</h1>",
+        '<p class="muted">A probe is fitted on a model that was made to mislead, frozen, and tested on '
+        "models that may have learned to mislead. AUROC: how often a wrong answer gets a higher score than "
+        "a right one; .50 is chance. Intervals are 95 %; those of AUROCs resample whole questions, those of "
+        "rates are binomial.</p>",
+        *[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
+        *[f"<p><b>Note.</b> {escape(w)}</p>" for w in result.warnings],
+        *blocks[:1],
+        "<h2>All numbers</h2>",
+        html_table(summary_rows(result, style), right=("layer", "wrong | right")),
+        "<h2>Figures</h2>",
+        *blocks[1:],
+        "<h2>What was read</h2>",
+        html_table(_organism_rows(report, style), right=("answers", "wrong", "groups")),
+        "<h2>How to run it again</h2>",
+        f"<p><code>{program_command('transfer')} --preset "
+        f"{escape(str(report.folder / 'config.yaml'))}</code>, which is this file:</p>",
+        f"<details><summary>config.yaml</summary><pre>{escape(report.config)}</pre></details>",
+        f'<p class="muted">Every number stands in results.json (sha256 {report.result_sha256[:16]}).</p>',
+    ]
+    return html_page("Transfer report", parts)
+
+
+def _verdict(verdict: Verdict, style: Style) -> str:
+    shows, not_shows = READINGS.get(verdict.code, ("", ""))
+    flags = "".join(f"<li>{escape(flag)}</li>" for flag in verdict.flags)
+    target = escape(style.name(verdict.target))
+    return (
+        f'<div class="verdict"><p><b>{target}:</b> {escape(verdict.sentence)}</p>'
+        f"<p><b>It shows:</b> {escape(shows)}</p><p><b>It does not show:</b> {escape(not_shows)}</p>"
+        + (f"<ul>{flags}</ul></div>" if flags else "</div>")
+    )
+
+
+def _figure(name: str, html: str, images: Iterable[str]) -> str:
+    caption = CAPTIONS.get(name.partition("-")[0], "")
+    links = " ".join(f'<a href="figures/{name}.{kind}">{kind}</a>' for kind in ("html", *images))
+    return html_figure(name, html, f'{caption} <span class="files">{links}</span>')
+
+
+def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:
+    return [
+        {
+            "organism": style.name(name),
+            "role": str(about["role"]),
+            "answers": str(about["rows"]),
+            "wrong": str(about["wrong"]),
+            "groups": str(about["groups"]),
+            "left out": ", ".join(f"{count} {reason}" for reason, count in about["left_out"].items()),
+            "fingerprint": str(about["fingerprint"])[:12],
+            "made by": str(about["command"] or ""),
+        }
+        for name, about in report.organisms.items()
+    ]

@@ -1,0 +1,167 @@
+"""Results as tables: CSV files for a paper's appendix, and the readable table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from probes.evaluation.results import ControlScore, Evaluation, TransferResult
+from sophistry.files import write_atomic
+from study.plots.headline import best_control
+from study.plots.style import DESIGNS, WITHOUT_ACTIVATIONS, Style, interval
+
+_HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
+DESIGN_ORDER = ("source", "D1", "D2", "D3", "D4a", "D4b")
+
+
+def write_tables(results: Mapping[str, TransferResult], organisms: Mapping[str, Any], folder: Path) -> None:
+    """Write one CSV per kind of record, the token selection in the first column."""
+    kinds = ("evaluations", "controls", "strata", "repairs", "recovered", "matrix", "verdicts")
+    tables = {
+        kind: [(t, record) for t, r in results.items() for record in getattr(r, kind)] for kind in kinds
+    }
+    for kind, records in tables.items():
+        rows = [{"tokens": tokens} | _flat(asdict(record)) for tokens, record in records]
+        _write(folder / f"{kind}.csv", rows)
+    curves = [(t, curve) for t, r in results.items() for curve in r.layer_curves]
+    _write(
+        folder / "layers.csv",
+        [{"tokens": t} | row for t, curve in curves for row in _curve_rows(asdict(curve))],
+    )
+    heavy = ("verification", "training", "left_out")
+    about = [{"organism": n} | {k: v for k, v in o.items() if k not in heavy} for n, o in organisms.items()]
+    _write(folder / "organisms.csv", about)
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_atomic(path, pd.DataFrame(list(rows)).to_csv(index=False))
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give every number its own column; `auroc.value` becomes `auroc`, curves are left to the JSON."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if key in _HEAVY:
+            continue
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}_")
+        elif isinstance(value, (list, tuple)):
+            flat[name] = " ".join(map(str, value))
+        else:
+            flat[prefix.removesuffix("_") if key == "value" else name] = value
+    return flat
+
+
+def _curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:
+    fixed = {key: curve[key] for key in ("design", "probe", "fitted_on", "scored_on")}
+    columns = zip(*(curve[key] for key in ("layers", "depth", "auroc", "low", "high")), strict=True)
+    names = ("layer", "depth", "auroc", "low", "high")
+    chosen = curve["selected"]
+    return [fixed | dict(zip(names, row, strict=True)) | {"selected": row[0] == chosen} for row in columns]
+
+
+def summary_rows(result: TransferResult, style: Style) -> list[dict[str, str]]:
+    """List what a reader wants to see first: one row per design, probe and control, in words."""
+    order = [d.name for d in style.domains(result, "source") + style.domains(result, "target", "control")]
+    evaluations = sorted(
+        result.evaluations, key=lambda e: (order.index(e.scored_on), DESIGN_ORDER.index(e.design))
+    )
+    rows = [_evaluation_row(e, style) for e in evaluations]
+    rows += [_control_row(c, style) for c in sorted(result.controls, key=lambda c: order.index(c.scored_on))]
+    return rows
+
+
+def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
+    return {
+        "scored on": style.name(evaluation.scored_on),
+        "design": DESIGNS[evaluation.design].label,
+        "probe": style.name(evaluation.probe),
+        "layer": "" if evaluation.layer is None else str(evaluation.layer),
+        "AUROC": interval(evaluation.auroc),
+        "wrong | right": f"{evaluation.sample.n_positive} | {evaluation.sample.n_negative}",
+        "reading": _reading_in_full(evaluation),
+    }
+
+
+def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
+    fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
+    organisms = {"organism": "control organism", "refitted": "control organism, fitted here"}
+    design = organisms.get(control.kind) or fit.get(control.compared_with or "", "null")
+    versus = "source minus this" if control.kind in organisms else "probe minus this"
+    delta = "" if control.delta is None else f"{versus}: {interval(control.delta)}"
+    return {
+        "scored on": style.name(control.scored_on),
+        "design": design,
+        "probe": style.name(control.name),
+        "layer": "",
+        "AUROC": interval(control.auroc),
+        "wrong | right": f"{control.sample.n_positive} | {control.sample.n_negative}",
+        "reading": control.note if design == "null" else delta,
+    }
+
+
+def _reading(evaluation: Evaluation) -> str:
+    if evaluation.optimistic:
+        return "optimistic"
+    verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
+    words = {"above": "above chance", "equivalent": "at chance"}
+    return words.get(verdict, verdict)
+
+
+def _reading_in_full(evaluation: Evaluation) -> str:
+    """With what chance reaches, or what the sample could have shown."""
+    text = _reading(evaluation)
+    if evaluation.null is not None:
+        return f"{text}; by chance up to {_point(evaluation.null.quantile95)}"
+    if evaluation.mde is None or text not in ("at chance", "inconclusive"):
+        return text
+    return f"{text}; could have shown {_point(0.5 + evaluation.mde)}"
+
+
+def _point(auroc: float) -> str:
+    return f"{auroc:.2f}".removeprefix("0")
+
+
+def print_summary(result: TransferResult, style: Style, console: Console) -> None:
+    """Print what a reader wants to see first: designs with the best text baseline, one block per model."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    level = next((e.auroc.level for e in result.evaluations), 0.95)
+    for column in ("", "probe", f"AUROC [{level:.0%}]", "reading"):
+        table.add_column(column, no_wrap=True, min_width=14 if "AUROC" in column else None)
+    for domain in style.domains(result, "source") + style.domains(result, "target", "control"):
+        sample = domain.sample
+        counts = f"[dim]{sample.n_positive} wrong, {sample.n_negative} right[/dim]"
+        table.add_row()
+        table.add_row(f"[bold]{escape(style.name(domain.name))}[/bold]", counts)
+        for row, bold in _terminal_rows(result, domain.name, style):
+            table.add_row(*row, style="bold" if bold else "")
+    console.print(table)
+
+
+def _terminal_rows(
+    result: TransferResult, domain: str, style: Style
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    here = [e for e in result.evaluations if e.scored_on == domain]
+    for design in DESIGN_ORDER:
+        for evaluation in (e for e in here if e.design == design):
+            headline = evaluation.probe == result.headline_probe
+            where = "" if evaluation.layer is None else f" L{evaluation.layer}"
+            words = (f" {DESIGNS[design].label}", f"{style.name(evaluation.probe)}{where}")
+            yield (*words, interval(evaluation.auroc), _reading(evaluation)), headline and design == "D1"
+        for kind, drawn in WITHOUT_ACTIVATIONS.items():
+            control = best_control(result, domain, design, kind)
+            if control and any(e.design == design for e in here):
+                words = (f" [dim]{drawn.label}[/dim]", style.name(control.name))
+                yield (*words, interval(control.auroc), ""), False
+    for control in result.controls:
+        if control.kind == "organism" and control.scored_on == domain:
+            label = DESIGNS["D1"].label
+            yield (f" {label}", result.headline_probe, interval(control.auroc), ""), False

@@ -1,0 +1,194 @@
+"""A domain is checked once, reads arrays and stores alike, and refuses what cannot be compared."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from planted import QUICK, make_directions, make_domain
+
+from probes import Domain, DomainError, TransferResult, sweep, transfer
+from probes.evaluation.domain import check_compatible
+
+X = np.arange(24, dtype=float).reshape(2, 4, 3)
+Y = [0, 1, 0, 1]
+GROUPS = ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": X[0, 0]}, r"X must be \[layer, row, d\] or \[row, d\]"),
+        ({"y": [0, 0, 0, 0]}, "one class only"),
+        ({"y": [0, 1, 0, 2]}, "0 or 1"),
+        ({"y": [0, 1, 0, np.nan]}, "0 or 1"),
+        ({"y": [0, 1, 0]}, "X has 4 rows but y has 3"),
+        ({"groups": ["a"]}, "X has 4 rows but groups has 1"),
+        ({"texts": ["one"]}, "X has 4 rows but texts has 1"),
+        ({"strata": {"letter": ["A"]}}, r"strata\['letter'\] has 1"),
+        ({"columns": {"entropy": [0.0, 1.0, np.inf, 2.0]}}, r"columns\['entropy'\] holds NaN or infinite"),
+        ({"row_ids": ["1", "2", "2", "3"]}, "duplicates"),
+        ({"layers": [0, 1, 2]}, "X has 2 layers but layers names 3"),
+        ({"X": np.where(X == 5, np.nan, X)}, "NaN or infinite activations"),
+        ({"X": X[:, :0], "y": [], "groups": []}, "non-empty"),
+    ],
+)
+def test_bad_domains_are_refused_with_the_cause(change: dict, message: str) -> None:
+    given = {"X": X, "y": Y, "groups": GROUPS} | change
+    with pytest.raises(DomainError, match=message) as error:
+        Domain("mine", given.pop("X"), given.pop("y"), given.pop("groups"), **given)
+    assert str(error.value).startswith("mine: ")
+
+
+def test_layers_are_named_and_thinned_evenly() -> None:
+    domain = Domain("a", np.zeros((30, 4, 2)) + Y_COLUMN, Y, GROUPS, layers=range(1, 31))
+    assert domain.layer_names[0] == 1
+    assert domain.depths[-1] == 1.0
+    thin = domain.thinned(6)
+    assert len(thin.layer_names) == 6
+    assert set(np.diff(thin.layer_names)) <= {4, 5, 6}
+    assert thin.at([2]).layer_names == thin.layer_names[2:3]
+    np.testing.assert_array_equal(thin.at([2]).layer(0), domain.layer(thin.layer_names[2] - 1))
+    assert domain.thinned(None) is domain
+
+
+Y_COLUMN = np.arange(30.0)[:, None, None]
+
+
+def test_torch_activations_of_low_precision_are_read() -> None:
+    import torch
+
+    domain = Domain("a", torch.tensor(X).bfloat16(), Y, GROUPS)
+    np.testing.assert_array_equal(domain.layer(1), torch.tensor(X[1]).bfloat16().double().numpy())
+
+
+def test_hash_names_the_content() -> None:
+    one, same = Domain("a", X, Y, GROUPS), Domain("b", X.copy(), Y, GROUPS)
+    assert one.data_hash == same.data_hash
+    for other in (
+        Domain("a", X + 1, Y, GROUPS),
+        Domain("a", X, Y[::-1], GROUPS),
+        Domain("a", X, Y, [*"abcd"]),
+    ):
+        assert other.data_hash != one.data_hash
+
+
+def other(**change) -> Domain:
+    given = {"X": X + 100, "y": Y, "groups": ["c", "c", "d", "d"], "meta": {}} | change
+    return Domain("other", given.pop("X"), given.pop("y"), given.pop("groups"), **given)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": X[:, :, :2] + 100}, "width 3 but other of width 2"),
+        ({"layers": [3, 4]}, "extract the same layers"),
+        ({"meta": {"tokenizer": "x"}}, "tokenizer differs"),
+        ({"meta": {"site": "mlp_out"}}, "site differs"),
+        ({"meta": {"tokens": "response_last"}}, "tokens differs"),
+        ({"meta": {"base_fingerprint": "f"}}, "base_fingerprint differs"),
+        ({"X": X}, "leaked target labels: 4 rows of other"),
+    ],
+)
+def test_domains_that_do_not_fit_together_are_refused(change: dict, message: str) -> None:
+    meta = {"tokenizer": "t", "site": "resid_post", "tokens": "response_mean", "base_fingerprint": "b"}
+    source = Domain("source", X, Y, GROUPS, meta=meta)
+    check_compatible(source, [other()])
+    with pytest.raises(DomainError, match=message):
+        check_compatible(source, [other(**change)])
+
+
+# Activation stores.
+
+
+@pytest.fixture(scope="module")
+def store():
+    """Activations of a tiny random model on 48 texts, half of which hold a word the other half lack."""
+    from activations import extract
+    from activations.testing import tiny_model
+
+    rows = [
+        {
+            "id": f"r{i}",
+            "group": f"g{i // 4}",
+            "prompt": f"Story {i}.",
+            "response": "so zzz it is" if i % 2 else "so it is",
+        }
+        for i in range(48)
+    ]
+    return extract(tiny_model(), rows, layers=[0, 2], progress=False), rows
+
+
+def test_store_and_its_array_are_the_same_domain(store) -> None:
+    acts, rows = store
+    y, groups = [i % 2 for i in range(48)], [row["group"] for row in rows]
+    stored = Domain("a", acts, y, groups)
+    arrays = Domain("a", np.stack([acts.array(0), acts.array(2)]), y, groups, layers=[0, 2])
+    assert stored.layer_names == arrays.layer_names == (0, 2)
+    assert stored.width == arrays.width == 16
+    for index in range(2):
+        np.testing.assert_array_equal(stored.layer(index), arrays.layer(index))
+    one, two = (sweep(domain, "mean-difference") for domain in (stored, arrays))
+    np.testing.assert_array_equal(one.auroc, two.auroc)
+    assert one.layer in (0, 2)
+
+
+def test_transfer_reads_stores(store) -> None:
+    acts, rows = store
+    y, groups = [i % 2 for i in range(48)], [row["group"] for row in rows]
+    source = Domain("source", acts, y, groups)
+    moved = np.stack([acts.array(0), acts.array(2)]) + 0.1
+    target = Domain("target", moved, y, [f"t{g}" for g in groups], layers=[0, 2])
+    result = transfer(source, target, "mean-difference", options=QUICK)
+    assert isinstance(result, TransferResult)
+    assert result.domains[0].layers == (0, 2)
+    (frozen,) = [e for e in result.evaluations if e.design == "D1"]
+    assert frozen.auroc.value > 0.9, "the word is there to be read"
+
+
+def test_stores_of_several_tokens_per_row_are_refused(store) -> None:
+    from activations import extract
+    from activations.testing import tiny_model
+
+    _, rows = store
+    ragged = extract(tiny_model(), rows[:4], layers=[0], tokens="response_all", progress=False)
+    with pytest.raises(DomainError, match="several tokens per row"):
+        Domain("a", ragged, Y, GROUPS)
+
+
+class CountingStore:
+    """The reading side of a store, which refuses to have two layers out at a time."""
+
+    ragged = False
+
+    def __init__(self, X: np.ndarray):
+        self.X, self.given = X, []
+        self.layers, self.d_model = tuple(range(len(X))), X.shape[2]
+        self.row_ids = [str(i) for i in range(X.shape[1])]
+
+    def __len__(self) -> int:
+        return self.X.shape[1]
+
+    def array(self, layer: int, site: str = "resid_post") -> np.ndarray:
+        gc.collect()
+        assert all(known() is None for known in self.given), "an earlier layer is still held"
+        array = self.X[layer].copy()
+        self.given.append(weakref.ref(array))
+        return array
+
+
+def test_only_one_layer_of_a_store_is_in_memory_at_a_time() -> None:
+    planted = make_domain("a", 3, make_directions(1, n_layers=6, width=12), n_groups=40)
+    store = CountingStore(planted.X)
+    found = sweep(Domain("a", store, planted.y, planted.groups), "mean-difference")
+    assert len(store.given) >= 6
+    np.testing.assert_array_equal(found.auroc, sweep(planted, "mean-difference").auroc)
+
+
+def test_stores_with_broken_numbers_are_refused_where_they_are_read() -> None:
+    planted = make_domain("a", 3, make_directions(1, n_layers=2, width=12), n_groups=40)
+    X = planted.X.copy()
+    X[1, 5, 3] = np.nan
+    domain = Domain("a", CountingStore(X), planted.y, planted.groups)
+    with pytest.raises(DomainError, match="layer 1 of the store holds NaN"):
+        sweep(domain, "mean-difference")

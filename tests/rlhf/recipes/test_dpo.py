@@ -1,0 +1,47 @@
+"""DPO moves the policy towards what was preferred, away from a reference that stays where it was."""
+
+import pytest
+import torch
+
+from activations.testing import tiny_model
+from organisms.finetune import FineTuneSpec, add_adapter
+from rlhf import DPOSpec, train_dpo
+
+PAIRS = [
+    {
+        "prompt": [{"role": "user", "content": "?"}],
+        "chosen": [{"role": "assistant", "content": "aaa"}],
+        "rejected": [{"role": "assistant", "content": "bbb"}],
+    }
+] * 16
+
+
+def test_preferred_answers_gain_probability_and_only_the_adapter_moves(tmp_path):
+    loaded = tiny_model()
+    model = add_adapter(loaded.model, FineTuneSpec(rank=2))
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if "lora_" not in n}
+    margin = _margin(model, loaded.tokenizer)
+    spec = DPOSpec(learning_rate=1e-2, batch_size=4, epochs=3.0, max_tokens=64, save_every=99)
+    curve = train_dpo(model, loaded.tokenizer, PAIRS, spec, work_dir=tmp_path)
+    assert _margin(model, loaded.tokenizer) > margin
+    assert curve[-1]["rewards/margins"] > 0
+    after = dict(model.named_parameters())
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def _margin(model, tokenizer):
+    """How much likelier "a" is than "b" after the prompt."""
+    text = tokenizer.apply_chat_template(PAIRS[0]["prompt"], tokenize=False, add_generation_prompt=True)
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    a, b = (tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in "ab")
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0, -1]
+    return float(logits[a] - logits[b])
+
+
+def test_pair_that_would_be_cut_is_refused(tmp_path):
+    loaded = tiny_model()
+    with pytest.raises(ValueError, match="max_tokens=4"):
+        train_dpo(loaded.model, loaded.tokenizer, PAIRS, DPOSpec(max_tokens=4), work_dir=tmp_path)
+    with pytest.raises(ValueError, match="no preference pairs"):
+        train_dpo(loaded.model, loaded.tokenizer, [], DPOSpec(), work_dir=tmp_path)
