@@ -98,7 +98,7 @@ class Adapter:
 def _no_virtual_tokens(where: str, kind: str) -> AdapterMismatchError:
     return AdapterMismatchError(
         f"{where} is a {kind} adapter: it adds trained virtual tokens or prompts that stand in no row, so "
-        "positions and activations would not be those of the text. Use an adapter that changes weights (LoRA, ...)."
+        "positions and activations would not be those of the text. Use one that changes weights (LoRA, ...)."
     )
 
 
@@ -139,11 +139,19 @@ def adapter_state(module: Any) -> list[list[Any]]:
             continue
         scales = getattr(part, "scaling", {})
         merged = [str(adapter) for adapter in getattr(part, "merged_adapters", ())]
-        active = [] if part.disable_adapters else [str(adapter) for adapter in part.active_adapters]
+        active = [] if part.disable_adapters else [a for a in part.active_adapters if _has(part, a)]
         if active or merged:
             factors = {adapter: float(scales[adapter]) for adapter in active if adapter in scales}
             state.append([name, active, factors, merged])
     return state
+
+
+def _has(part: Any, adapter: str) -> bool:
+    """Whether this module has weights of the adapter; PEFT calls one active also where it has none."""
+    names = getattr(part, "adapter_layer_names", None)
+    if names is None:  # a wrapper around a whole module
+        return adapter in getattr(part, "_adapters", (adapter,))
+    return any(adapter in getattr(part, name, {}) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,8 +199,8 @@ class AdapterSwitch:
         state = adapter_state(self.module)
         if self._states.setdefault(adapter.name, state) != state:
             raise AdapterMismatchError(
-                f"The adapter in {adapter.path} no longer computes what was loaded: its scale was changed, or "
-                "it was merged. Load the model again, or LoadedModel.wrap the changed one."
+                f"The adapter in {adapter.path} no longer computes what was loaded: its scale was "
+                "changed, or it was merged. Load the model again, or LoadedModel.wrap the changed one."
             )
         return self.module.eval()
 
@@ -224,6 +232,11 @@ class AdapterSwitch:
                 parameter.data.copy_(value)
             if isinstance(error, AdapterMismatchError):
                 raise
+            if isinstance(error, KeyError) and "trainable_tokens" in str(error):
+                raise AdapterMismatchError(
+                    f"PEFT cannot load {adapter.path} beside one with trained tokens: give it a base of "
+                    "its own with load_model(ref, adapter=...)."
+                ) from error
             raise AdapterMismatchError(
                 f"The adapter in {adapter.path} does not fit this base: {error}"
             ) from error
@@ -258,7 +271,8 @@ def _plain(name: str) -> str:
 def _check_keys(adapter: Adapter, module: Any, written: set[str], base: set[str]) -> None:
     from peft import get_peft_model_state_dict
 
-    expected = set(get_peft_model_state_dict(module, adapter_name=adapter.name, save_embedding_layers=False))
+    weights = get_peft_model_state_dict(module, adapter_name=adapter.name, save_embedding_layers=False)
+    expected = set(weights)
     strange = {key for key in written - expected if _plain(key) not in base}
     problems = [
         f"{words} {len(keys)} ({', '.join(sorted(keys)[:SHOWN])}{', ...' if len(keys) > SHOWN else ''})"
@@ -270,6 +284,6 @@ def _check_keys(adapter: Adapter, module: Any, written: set[str], base: set[str]
     ]
     if problems:
         raise AdapterMismatchError(
-            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may have been saved "
-            "from a compiled or wrapped model, or for another architecture: save it again from the plain PeftModel."
+            f"The adapter in {adapter.path} does not fit this base; {'; '.join(problems)}. It may have been "
+            "saved from a compiled or wrapped model, or for another base: save it from the plain PeftModel."
         )

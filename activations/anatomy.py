@@ -40,14 +40,42 @@ class Anatomy:
         proven = self.trunk.config.model_type in RIGHT_PADDING_PROVEN
         return "right, no mask" if proven else "right, mask"
 
+    @property
+    def long_from(self) -> int | None:
+        """Rows longer than this must not meet shorter ones in a batch; None where that makes no difference.
+
+        LongRoPE (Phi-3, MiniCPM) turns all positions of a batch at the long rate once one row is long.
+        """
+        return long_from(self.trunk.config)
+
     def can_share_prefixes(self, longest: int) -> bool:
         """Whether rows up to this length may share prefixes: causal attention over all positions."""
-        window = getattr(self.trunk.config, "sliding_window", None)
-        return self.padding == "right, no mask" and (window is None or longest <= window)
+        limits = (getattr(self.trunk.config, "sliding_window", None), self.long_from)
+        return self.padding == "right, no mask" and all(limit is None or longest <= limit for limit in limits)
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding: every token id must be below."""
+        table = self.trunk.module.get_input_embeddings()  # adapters may be wrapped around it
+        return next(weight for weight in table.parameters() if weight.ndim == 2).shape[0]
 
     def check_sites(self, sites: tuple[str, ...], layers: tuple[int, ...]) -> None:
         """Raise `SiteError` now rather than after loading the weights."""
         find_points(self.trunk, sites, layers)
+
+
+def long_from(config: Any) -> int | None:
+    """The length up to which LongRoPE uses its short factors; None for other rotary embeddings."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]
+    limits = [
+        kind.get("original_max_position_embeddings")
+        or getattr(config, "original_max_position_embeddings", None)
+        or config.max_position_embeddings
+        for kind in kinds
+        if kind.get("rope_type") == "longrope"
+    ]
+    return min(limits, default=None)
 
 
 def examine(model: LoadedModel) -> Anatomy:

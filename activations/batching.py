@@ -14,11 +14,12 @@ from torch import Tensor
 MAX_PADDING = 1.05  # padded / real tokens that a batch of useful size may reach
 
 
-def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], token_budget: int, long_from: int | None = None) -> list[list[int]]:
     """Row numbers in batches with `rows x longest <= token_budget`, longest rows first.
 
     A row longer than the budget gets a batch of its own. A batch that has reached a quarter of the budget
-    is closed early when the next row would push padding above 5 %.
+    is closed early when the next row would push padding above 5 %. Rows longer than `long_from` never meet
+    others in a batch (see `Anatomy.long_from`).
 
     >>> plan_batches([30, 100, 99, 20], token_budget=240)
     [[1, 2], [0, 3]]
@@ -29,7 +30,12 @@ def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     batches: list[list[int]] = []
     real = 0
     for i in order:
-        if batches and _fits(len(batches[-1]) + 1, lengths[batches[-1][0]], real + lengths[i], token_budget):
+        apart = batches and long_from is not None and lengths[i] <= long_from < lengths[batches[-1][0]]
+        if (
+            batches
+            and not apart
+            and _fits(len(batches[-1]) + 1, lengths[batches[-1][0]], real + lengths[i], token_budget)
+        ):
             batches[-1].append(i)
             real += lengths[i]
         else:

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from activations.batching import Batch, collate, plan_batches
 from activations.capture import Reader
+from activations.integrity import ParityError
 from activations.job import Job
 from activations.prefixes import PrefixGroup, lay_out, plan_trees, read_tree
 from activations.sites import site_layers
 from activations.store import Shard
 
 logger = logging.getLogger(__name__)
+
+FEW_ROWS = 8  # a shard with fewer rows has one of them read again, else two
 
 
 class NonFiniteError(ValueError):
@@ -66,7 +69,36 @@ def compute_shard(
         if torch.cuda.is_available():  # outside `except`: the error's traceback keeps tensors alive
             torch.cuda.empty_cache()
         pending += halves[::-1]
+    _check_neighbours(job, reader, rows, {row: values[:, slice(*place[row])] for row in rows})
     return _as_shard(job, rows, values)
+
+
+def _check_neighbours(
+    job: Job, reader: BatchReader, rows: Sequence[int], read: dict[int, Float[Tensor, "point _ d_model"]]
+) -> None:
+    """Read a row or two of the shard once more, alone: what was computed must not depend on the batch.
+
+    The gate's sample is short; these are real rows in the batches that were really computed.
+    """
+    if job.tolerance is None or len(rows) < 2:
+        return
+    by_length = sorted(rows, key=lambda row: len(job.rows[row]))
+    for row in {by_length[0], by_length[-1]} if len(rows) >= FEW_ROWS else {by_length[0]}:
+        if not job.kept(row):
+            continue
+        alone, _ = _PlainUnit(rows=[row]).read(job, reader)
+        size = alone.float().norm(dim=-1)
+        scale = torch.maximum(size, 0.1 * size.median(dim=-1, keepdim=True).values).clamp_min(1e-12)
+        worst = ((read[row].float() - alone.float()).norm(dim=-1) / scale).amax(dim=-1)
+        point = int(worst.argmax())
+        if not float(worst[point]) <= job.tolerance:
+            site, layer = job.points[point]
+            raise ParityError(
+                f"Row {job.rows[row].id!r} ({len(job.rows[row])} tokens) depends on the rows beside it: in "
+                f"its batch and alone, {site} of layer {layer} differs by {float(worst[point]):.2g} (limit "
+                f"{job.tolerance:.2g}). Something in this model is computed once per batch: pass "
+                "token_budget=1, so that every row is alone, and report the architecture."
+            )
 
 
 def _starts(job: Job, rows: Sequence[int]) -> list[int]:
@@ -124,7 +156,7 @@ def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _TreeUnit]":
         shared = [group for group in groups if group.length]
         alone = [row for group in groups if not group.length for row in group.rows]
     lengths = [len(row) for row in job.rows]
-    plain = plan_batches([lengths[row] for row in alone], budget)
+    plain = plan_batches([lengths[row] for row in alone], budget, job.long_from)
     return [
         *(_TreeUnit(groups=batch) for batch in plan_trees(shared, lengths, budget)),
         *(_PlainUnit(rows=[alone[i] for i in batch]) for batch in plain),
@@ -157,7 +189,11 @@ def _check_finite(job: Job, values: Float[Tensor, "point kept d_model"], rows: S
     point, kept = finite.logical_not().nonzero()[0].tolist()
     owner = job.rows[int(np.repeat(rows, [job.kept(row) for row in rows])[kept])]
     site, layer = job.points[point]
-    advice = "Use dtype='bfloat16'." if job.spec.dtype == "float16" else "Check the model's weights."
+    advice = f"Check the model's weights: {job.spec.dtype} does not overflow on sound ones."
+    if job.spec.dtype == "float16":
+        advice = "float16 ends at 65504, and this model goes beyond: use dtype='bfloat16' or 'float32'."
+    elif job.spec.store_dtype == "float16" and not values[point, kept].isnan().any():
+        advice = "The store's float16 ends at 65504: use store_dtype='bfloat16' or None."
     raise NonFiniteError(
         f"{site} of layer {layer} is not finite in row {owner.id!r} ({job.spec.dtype}). {advice}"
     )

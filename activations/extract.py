@@ -8,17 +8,25 @@ import logging
 import platform
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from activations.capture import Reader
 from activations.compute import BatchReader, compute_shard
-from activations.integrity import Gate, ParityReport, sample_rows
+from activations.integrity import (
+    Gate,
+    ParityReport,
+    foreign_hooks,
+    neighbour_tolerance,
+    refuse_train_mode,
+    sample_rows,
+)
 from activations.job import Job, plan_job
 from activations.key import ExtractionSpec, explain
 from activations.models import LoadedModel
 from activations.progress import TokenProgress
+from activations.remembered import recall, remember
 from activations.sites import find_points, find_trunk
 from activations.store import MANIFEST, SCHEMA, ActivationStore, StoreCorruptError, read_manifest
 from activations.tokens import check_texts
@@ -102,7 +110,12 @@ def extract(
         store_dtype=store_dtype,
         strict=strict,
     )
-    root = None if store is None else Path(store)
+    root = None if store is None else Path(store).expanduser().absolute()  # the caller may change folders
+    if root is not None and model.loaded and (hooks := foreign_hooks(model.base.module)):
+        raise ValueError(
+            f"The model carries hooks of its own ({', '.join(hooks[:3])}). What they compute cannot be "
+            "named in a store's key: remove them, or keep the result in memory with store=None."
+        )
     if root is not None and (found := find_store(root, job.spec)):
         return found
     started = time.perf_counter()
@@ -151,17 +164,24 @@ def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchRe
 
     Prefix sharing that fails its check is switched off, unless `insist`: then it raises.
     """
-    sample = sample_rows(job.rows)
+    sample = sample_rows(job.rows, job.long_from)
     if job.spec.backend != "hf":
         from activations.transformer_lens import prepare_lens
 
         return prepare_lens(model, job, sample)
-    masked = job.spec.padding == "right, mask"
-    gate = Gate(model, job.spec.sites, job.spec.layers, masked=masked)
-    report = gate.check(sample)
-    report.raise_if_failed()
+    refuse_train_mode(model.model)
+    gate = Gate(model, job.spec.sites, job.spec.layers, masked=job.spec.padding.startswith("right, mask"))
+    report = recall(model, "gate", job.spec)
+    if report is None:
+        report = gate.check(sample)
+        report.raise_if_failed()
+        remember(model, "gate", job.spec, report)
+    job = replace(job, tolerance=neighbour_tolerance(model, report, job.store_dtype))
     if job.shares_prefixes:
-        sharing = gate.check_sharing(sample)
+        sharing = recall(model, "sharing", job.spec)
+        if sharing is None:
+            sharing = gate.check_sharing(sample)
+            remember(model, "sharing", job.spec, sharing)
         if insist:
             sharing.raise_if_failed()
         if sharing.failed:
@@ -180,7 +200,7 @@ def make_reader(model: LoadedModel, job: Job) -> Reader:
         find_points(trunk, job.spec.sites, job.spec.layers),
         pool=job.pool,
         store_dtype=job.store_dtype,
-        masked=job.spec.padding == "right, mask",
+        masked=job.spec.padding.startswith("right, mask"),
     )
 
 

@@ -23,6 +23,7 @@ def find_stores(path: Path) -> list[Path]:
     Raises:
         StoreCorruptError: there is neither.
     """
+    path = path.expanduser()
     if (path / MANIFEST).is_file():
         return [path]
     found = sorted(p.parent for p in path.glob(f"*/{MANIFEST}") if not p.parent.name.endswith(".part"))
@@ -59,7 +60,7 @@ def describe(folder: Path) -> str:
 def find_leftovers(root: Path, *, damaged: bool = False) -> list[Leftover]:
     """Unfinished folders under `root`; with `damaged`, also stores that fail verification."""
     found = []
-    for path in sorted(root.iterdir()):
+    for path in sorted(root.expanduser().iterdir()):
         if path.is_dir() and path.suffix == ".part":
             found.append(_leftover(path, "unfinished: running extract again would go on from here"))
         elif damaged and (path / MANIFEST).is_file():

@@ -23,7 +23,16 @@ from activations.batching import Batch, collate
 from activations.capture import Reader, hooked
 from activations.models import LoadedModel
 from activations.prefixes import PrefixGroup, lay_out, read_tree
-from activations.sites import Trunk, as_trunk, find_points, find_trunk, has_site, site_layers
+from activations.sites import (
+    ADDS_RESIDUAL_INSIDE,
+    SiteError,
+    Trunk,
+    as_trunk,
+    find_points,
+    find_trunk,
+    has_site,
+    site_layers,
+)
 from activations.tokens import EncodedRow
 
 logger = logging.getLogger(__name__)
@@ -45,6 +54,10 @@ class ParityError(RuntimeError):
     """The model fails the integrity gate: what it computes depends on something that must not matter."""
 
 
+class SiteParityError(ParityError, SiteError):
+    """A site of this model is not what its name says: the sums that define it do not hold."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One comparison: its worst relative difference, the limit there, and where it was found."""
@@ -64,6 +77,13 @@ class ParityReport:
     checks: tuple[Check, ...]
     floor: float | None
     """Worst relative distance between the model's low precision and float32; None if not measured."""
+    cause: str | None = None
+    """What is known to make this model fail, if it fails."""
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ParityReport":
+        """A report that `as_json` wrote."""
+        return cls(checks=tuple(Check(**check) for check in content["checks"]), floor=content["floor"])
 
     @property
     def failed(self) -> list[Check]:
@@ -75,15 +95,16 @@ class ParityReport:
         if not self.failed:
             return
         check = self.failed[0]
-        raise ParityError(
+        kind = SiteParityError if check.name == "sites add up" else ParityError
+        raise kind(
             f"Integrity check {check.name!r} failed on row {check.row!r} at {check.where}: relative "
-            f"difference {check.difference:.2g}, limit {check.limit:.2g}. {ADVICE[check.name]} "
+            f"difference {check.difference:.2g}, limit {check.limit:.2g}. {self.cause or ADVICE[check.name]} "
             "`activations.diagnose(model)` shows all checks."
         )
 
     def with_checks(self, more: Sequence[Check]) -> "ParityReport":
         """This report with further checks."""
-        return ParityReport(checks=(*self.checks, *more), floor=self.floor)
+        return ParityReport(checks=(*self.checks, *more), floor=self.floor, cause=self.cause)
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -93,8 +114,11 @@ class ParityReport:
 ADVICE = {
     "hook == hidden_states": "The hooks misread this architecture: use backend='transformer_lens'.",
     "sites add up": "A block of this architecture is built differently: use resid_pre and resid_post only.",
-    "batched == alone": "Padding or batching changes results: try dtype='float32'.",
-    "reversed == same": "The order of rows changes results: try dtype='float32'.",
+    "batched == alone": "Padding or batching changes results: rows see each other, or a quantity is computed "
+    "once per batch. Report the architecture.",
+    "reversed == same": "The order of rows changes results: rows see each other. Report the architecture.",
+    "cut == whole": "Earlier tokens see later ones: this is no causal decoder, and what is read in a prompt "
+    "would depend on the response.",
     "masked == unmasked": "This model needs its padding mask: report the architecture.",
     "adapter on != off": "The adapter changes nothing: it may be untrained, or for other modules.",
     "shared == full": "Pass share_prefixes=False.",
@@ -102,16 +126,49 @@ ADVICE = {
 }
 
 
-def sample_rows(rows: Sequence[EncodedRow]) -> list[tuple[str, Ids]]:
+def refuse_train_mode(module: torch.nn.Module) -> None:
+    """Raise `ParityError` for a model with a part in train mode: dropout would be at work."""
+    if part := next((name for name, part in module.named_modules() if part.training), None):
+        raise ParityError(
+            f"The model is in train mode ({part}): dropout would change it. Call model.eval() first."
+        )
+    if module.training:
+        raise ParityError("The model is in train mode: dropout would change it. Call model.eval() first.")
+
+
+def foreign_hooks(module: torch.nn.Module) -> list[str]:
+    """Names of modules that carry forward hooks of somebody else than the libraries used here."""
+    ours = ("transformers.", "peft.", "accelerate.", "torch.", "activations.", "bitsandbytes.")
+    return [
+        name or type(part).__name__
+        for name, part in module.named_modules()
+        for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
+        if not f"{getattr(hook, '__module__', '')}.".startswith(ours)
+    ]
+
+
+def neighbour_tolerance(model: LoadedModel, report: ParityReport, stored: torch.dtype) -> float:
+    """How far a row in its batch may lie from the same row alone, on rows of any length."""
+    rounding = 4 * torch.finfo(stored).eps
+    if model.base.quantisation:
+        return UNCALIBRATED["bfloat16"] + rounding
+    if model.dtype == "float32":
+        return 10 * LIMIT_FLOAT32 + rounding
+    return max(2 * (report.floor or 0.0), UNCALIBRATED[model.dtype]) + rounding
+
+
+def sample_rows(rows: Sequence[EncodedRow], long_from: int | None = None) -> list[tuple[str, Ids]]:
     """A few rows, shortest to longest, cut to different lengths (first and last tokens): id and token ids.
 
     Together they hold half a hundredth of all tokens, but no more than 512 and about 136 at the least (if
-    there are so many): the checks take about six passes over them.
+    there are so many): the checks take about six passes over them. None is longer than `long_from`; real long
+    rows are checked where they are computed.
     """
     budget = int(np.clip(sum(map(len, rows)) // 200, 192, 512)) // SAMPLE_ROWS
+    budget = budget if long_from is None else min(budget, long_from)
     by_length = sorted(rows, key=len)
     places = np.unique(np.linspace(0, len(rows) - 1, SAMPLE_ROWS).round().astype(int))
-    return [(by_length[p].id, _cut(by_length[p].ids, budget - 2 * i)) for i, p in enumerate(places)]
+    return [(by_length[p].id, _cut(by_length[p].ids, max(8, budget - 2 * i))) for i, p in enumerate(places)]
 
 
 def _cut(ids: Ids, length: int) -> Ids:
@@ -142,7 +199,8 @@ class Gate:
         few = np.unique(np.linspace(0, len(ids) - 1, ALONE_ROWS).round().astype(int)).tolist()
         alone, together = [self.read([ids[i]])[0] for i in few], [batched[i] for i in few]
         checks = [
-            *self._one_pass(sample),
+            *self.check_sites(sample),
+            self._causal(names[few[-1]], ids[few[-1]], alone[-1], limits),
             compare("batched == alone", alone, together, limits, [names[i] for i in few], self.places),
             same("reversed == same", self.read(ids[::-1])[::-1]),
         ]
@@ -150,7 +208,24 @@ class Gate:
             checks.append(same("masked == unmasked", self.read(ids, masked=True)))
         if self.model.adapter is not None and not self.model.merge:
             checks.append(self._adapter_acts(names, ids, batched))
-        return ParityReport(checks=tuple(checks), floor=floor)
+        return ParityReport(checks=tuple(checks), floor=floor, cause=self._cause(batched))
+
+    def _causal(self, name: str, ids: Ids, whole: Tensor, limits: Tensor) -> Check:
+        """A row that is cut gives what the whole row gave there."""
+        half = max(1, len(ids) // 2)
+        return compare(
+            "cut == whole", self.read([ids[:half]]), [whole[:, :half]], limits, [name], self.places
+        )
+
+    def _cause(self, read: Whole) -> str | None:
+        """What about this model, or this use of it, explains a failure."""
+        if hooks := foreign_hooks(self.model.model):
+            return f"The model carries hooks of its own ({', '.join(hooks[:3])}): remove them and try again."
+        if not all(torch.isfinite(values).all() for values in read):
+            if self.model.dtype == "float16":
+                return "float16 ends at 65504 and this model goes beyond: use dtype='bfloat16' or 'float32'."
+            return "Activations are infinite or not numbers: check the model's weights."
+        return None
 
     def check_sharing(self, sample: Sequence[tuple[str, Ids]]) -> ParityReport:
         """Whether sharing prefixes equals full rows, on prefixes and suffixes cut from the sample."""
@@ -203,11 +278,10 @@ class Gate:
         return float(distance.max()), (2 * distance).clamp_min(1e-3)
 
     @torch.inference_mode()
-    def _one_pass(self, sample: Sequence[tuple[str, Ids]]) -> list[Check]:
+    def check_sites(self, sample: Sequence[tuple[str, Ids]]) -> list[Check]:
         """Hooks against `output_hidden_states` of the same pass, and whether the sites add up."""
         batch = _whole_rows([ids for _, ids in sample]).to(self._reader().device)
-        inside = {"resid_mid", "attn_out", "mlp_out"}
-        parts = [site for site in inside if has_site(self.trunk, site)] if inside & set(self.sites) else []
+        parts = self._parts()
         points = find_points(self.trunk, ("resid_pre", "resid_post", *sorted(parts)), self.layers)
         seen: dict[tuple[str, int], Tensor] = {}
 
@@ -224,9 +298,30 @@ class Gate:
         inner = [i for i in self.layers if i + 1 < self.trunk.n_layers]
         reported |= {("resid_post", i): _tokens(states[i + 1], batch) for i in inner}
         checks = [self._equal("hook == hidden_states", seen, reported, sample)]
-        if {"attn_out", "mlp_out"} <= set(parts):
-            checks.append(self._equal("sites add up", seen, _sums(seen, self.layers), sample))
+        if parts:
+            checks += [
+                self._equal("sites add up", seen, sums, sample) for sums in _sums(seen, self.layers, parts)
+            ]
         return checks
+
+    def _parts(self) -> list[str]:
+        """The sites within a block whose sums are checked, if one of them was asked for.
+
+        Raises:
+            SiteError: one was asked for that enters no sum here, so that nothing vouches for it.
+        """
+        inside = [site for site in ("attn_out", "resid_mid", "mlp_out") if has_site(self.trunk, site)]
+        asked = [site for site in self.sites if site in ("attn_out", "resid_mid", "mlp_out")]
+        alone = [site for site in asked if inside == [site]]
+        if "mlp_out" in asked and inside == ["attn_out", "resid_mid"]:
+            alone.append("mlp_out")
+        kind = self.trunk.config.model_type
+        if alone and kind not in ADDS_RESIDUAL_INSIDE:
+            raise SiteError(
+                f"site={alone[0]!r}: the other parts of a {kind} block are not known, so that nothing can be "
+                "summed to check it. Use resid_pre and resid_post."
+            )
+        return inside if asked and len(inside) > 1 else []
 
     def _equal(
         self,
@@ -267,15 +362,20 @@ def _tokens(hidden: Tensor, batch: Batch) -> Float[Tensor, "token d_model"]:
     return hidden.flatten(0, 1)[batch.kept.flat.to(hidden.device)].float().cpu()
 
 
-def _sums(seen: dict[tuple[str, int], Tensor], layers: Sequence[int]) -> dict[tuple[str, int], Tensor]:
-    """What some sites must be, given the others."""
-    sums = {}
+def _sums(
+    seen: dict[tuple[str, int], Tensor], layers: Sequence[int], parts: Sequence[str]
+) -> list[dict[tuple[str, int], Tensor]]:
+    """What some sites must be, given the others: every sum that can be formed of the parts there are."""
+    whole = {"attn_out", "mlp_out"} <= set(parts)
+    sums: dict[tuple[str, int], Tensor] = {}
     for i in layers:
-        middle = seen["resid_pre", i] + seen["attn_out", i]
-        if ("resid_mid", i) in seen:
-            sums["resid_mid", i] = middle
-        sums["resid_post", i] = middle + seen["mlp_out", i]
-    return sums
+        if {"attn_out", "resid_mid"} <= set(parts):
+            sums["resid_mid", i] = seen["resid_pre", i] + seen["attn_out", i]
+        if whole:
+            sums["resid_post", i] = seen["resid_pre", i] + seen["attn_out", i] + seen["mlp_out", i]
+        elif {"resid_mid", "mlp_out"} <= set(parts):
+            sums["resid_post", i] = seen["resid_mid", i] + seen["mlp_out", i]
+    return [sums] if sums else []
 
 
 def _differences(got: Whole, expected: Whole) -> Float[Tensor, "point row"]:

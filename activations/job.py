@@ -12,8 +12,9 @@ from activations.anatomy import Anatomy, examine
 from activations.key import ExtractionSpec, hash_arrays, hash_rows
 from activations.models import LoadedModel
 from activations.prefixes import PrefixGroup, plan_prefixes, profitable, worthwhile
+from activations.remembered import recall
 from activations.selection import Pool, resolve_selection
-from activations.sites import resolve_layers, resolve_sites, site_layers
+from activations.sites import SITES, resolve_layers, resolve_sites, site_layers
 from activations.tokens import EncodedRow, encode_rows
 from activations.writer import shard_rows
 
@@ -42,6 +43,10 @@ class Job:
     ragged: bool
     d_model: int
     token_budget: int
+    long_from: int | None = None
+    """See `Anatomy.long_from`."""
+    tolerance: float | None = None
+    """Largest relative difference between a row in its batch and alone; None: not compared."""
     usage: Usage = field(default_factory=Usage)
 
     @property
@@ -114,10 +119,15 @@ def plan_job(
     anatomy, lens = examine(model), backend == "transformer_lens"
     numbers = resolve_layers(layers, anatomy.n_layers)
     names = resolve_sites(sites, any_hook=lens)
-    if not lens:
-        anatomy.check_sites(names, numbers)
+    anatomy.check_sites(tuple(name for name in names if name in SITES), numbers)
     selection = resolve_selection(tokens)
-    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len, bare=not selection.needs_response)
+    encoded = encode_rows(
+        rows,
+        model.tokenizer,
+        max_len=anatomy.max_len,
+        vocabulary=anatomy.vocabulary,
+        bare=not selection.needs_response,
+    )
     selected = selection.select(encoded)
     exact = "float32" if selection.pool == "mean" else model.dtype
     budget = token_budget or TOKEN_BUDGET.get(model.device.split(":")[0], TOKEN_BUDGET["cpu"])
@@ -127,7 +137,7 @@ def plan_job(
         quantisation=model.base.quantisation,
         attention="eager" if lens else anatomy.attention,
         backend=_backend_version() if lens else "hf",
-        padding="right, mask" if lens else anatomy.padding,
+        padding=_padding("right, mask" if lens else anatomy.padding, anatomy),
         share_prefixes=False,
         sites=names,
         layers=numbers,
@@ -146,8 +156,17 @@ def plan_job(
         ragged=selection.ragged,
         d_model=anatomy.d_model,
         token_budget=budget,
+        long_from=anatomy.long_from,
     )
-    return job.sharing(_decide_sharing(share_prefixes, job, anatomy))
+    sharing = _decide_sharing(share_prefixes, job, anatomy)
+    if sharing and share_prefixes == "auto":  # unless it failed its check here before
+        known = recall(model, "sharing", job.spec)
+        sharing = known is None or not known.failed
+    return job.sharing(sharing)
+
+
+def _padding(policy: str, anatomy: Anatomy) -> str:
+    return policy if anatomy.long_from is None else f"{policy}, long rows apart"
 
 
 def _backend_version() -> str:

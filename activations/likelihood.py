@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from activations.adapters import is_peft
 from activations.anatomy import examine
 from activations.batching import collate, plan_batches
-from activations.integrity import ParityError
+from activations.integrity import ParityError, refuse_train_mode
 from activations.job import TOKEN_BUDGET
 from activations.models import LoadedModel
 from activations.selection import SELECTIONS
@@ -58,16 +59,17 @@ def response_likelihood(
     ((1,), True)
     """
     anatomy = examine(model)
-    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len)
+    encoded = encode_rows(rows, model.tokenizer, max_len=anatomy.max_len, vocabulary=anatomy.vocabulary)
     selected = [kept - 1 for kept in SELECTIONS["response_mean"].select(encoded)]  # predicted from one before
     SELECTIONS["prompt_last"].select(encoded)  # the first response token needs a token before it
-    causal = model.model.get_base_model() if model.adapter and not model.merge else model.model
+    causal = model.model.get_base_model() if is_peft(model.model) else model.model
+    refuse_train_mode(causal)
     trunk = causal.base_model
     device = next(trunk.parameters()).device
     check_head(causal, encoded[0].ids)
     budget = token_budget or TOKEN_BUDGET.get(device.type, TOKEN_BUDGET["cpu"])
     found = np.zeros((2, len(encoded)))
-    for places in plan_batches([len(row) for row in encoded], budget):
+    for places in plan_batches([len(row) for row in encoded], budget, anatomy.long_from):
         batch = collate([encoded[i].ids for i in places], [selected[i] for i in places]).to(device)
         mask = {} if anatomy.padding == "right, no mask" else {"attention_mask": batch.mask.long()}
         hidden = trunk(input_ids=batch.ids, use_cache=False, **mask).last_hidden_state.flatten(0, 1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from activations.adapters import Adapter, AdapterMismatchError, AdapterSwitch, adapter_state, is_peft
 from activations.dtype import DTYPES, best_device, resolve_dtype
 from activations.fingerprint import fingerprint_adapted, fingerprint_module, fingerprint_switched
-from activations.weights import Weights, check_readable, find_weights, read_checkpoint, read_config
+from activations.weights import Weights, find_weights, read_checkpoint, read_config, refuse_encoder_decoder
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Base:
     """The weights with the adapters on them; None until needed."""
     given_tokenizer: Any = None
     """The tokenizer of a model that was handed in."""
+    reports: dict[str, Any] = field(default_factory=dict)
+    """What the integrity gate found, see `activations.remembered`."""
 
     @property
     def module(self) -> Any:
@@ -128,7 +130,7 @@ class LoadedModel:
             WeightsError: an encoder-decoder, which this library does not read.
             AdapterMismatchError: a model with virtual tokens (prompt or prefix tuning).
         """
-        check_readable(model.config, ref)
+        refuse_encoder_decoder(model.config, ref)
         adapter_state(model)
         fingerprint = fingerprint_module(model)
         kinds = [str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()]
@@ -146,14 +148,14 @@ class LoadedModel:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of what is computed: base, adapter, merged or not, and of adapters that the caller switches."""
+        """Fingerprint of what is computed: base, adapter, merged or not, adapters the caller switches."""
         if self.adapter is None and self._handed_in:
             return fingerprint_switched(self.content, adapter_state(self.base.module))
         return self.content
 
     @property
     def _handed_in(self) -> bool:
-        """Whether the caller made the model and nobody here has put an adapter on it: it is taken as it is."""
+        """Whether the caller made the model and no adapter was put on it here: it is taken as it is."""
         switch = self.base.switch
         return self.base.weights is None and switch is not None and not switch.used
 
@@ -205,9 +207,7 @@ class LoadedModel:
         if self.merge:
             raise ValueError("A merged model has lost its base: load it with merge=False to switch adapters.")
         if self._handed_in and is_peft(self.base.module):
-            raise ValueError(
-                "This PeftModel has adapters of its own: wrap its base, then add adapters by folder."
-            )
+            raise ValueError("This PeftModel has adapters of its own: wrap its base, and add them by folder.")
         opened = _check_adapter(adapter, self.base_fingerprint)
         return LoadedModel(
             ref=self.ref,

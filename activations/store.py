@@ -92,7 +92,7 @@ class ActivationStore:
             StoreCorruptError: the folder is no store, a shard is missing or has the wrong size, or (with
                 `verify`) a byte differs. The message names the file.
         """
-        folder = Path(path)
+        folder = Path(path).expanduser().absolute()  # shards are opened later, whatever folder we are in
         manifest = read_manifest(folder)
         for shard in manifest["shards"]:
             _check_shard(folder / shard["file"], shard, verify=verify)

@@ -107,7 +107,12 @@ def encode_pairs(pairs: Sequence[tuple[Any, str]], tokenizer: Any) -> list[Encod
 
 
 def encode_rows(
-    rows: Any, tokenizer: Any, *, max_len: int | None = None, bare: bool = False
+    rows: Any,
+    tokenizer: Any,
+    *,
+    max_len: int | None = None,
+    vocabulary: int | None = None,
+    bare: bool = False,
 ) -> list[EncodedRow]:
     """Tokenise rows (transcripts, dicts, or a `datasets.Dataset`) that have `id`, `prompt`, `response`.
 
@@ -116,7 +121,8 @@ def encode_rows(
     have no `response`. `group` is optional: a row without one is a group of its own.
 
     Raises:
-        RowError: no rows, a repeated id, a missing field, a row with no tokens, or one longer than `max_len`.
+        RowError: no rows, a repeated id, a missing field, a row with no tokens, one longer than `max_len`, or
+            one with a token id that is not below `vocabulary`.
     """
     records = [_fields(row, index, bare) for index, row in enumerate(rows)]
     if not records:
@@ -144,6 +150,11 @@ def encode_rows(
         for record, encoding in zip(records, encodings, strict=True)
     ]
     _check_lengths(encoded, max_len)
+    if vocabulary is not None and (wrong := [row for row in encoded if row.ids.max() >= vocabulary]):
+        raise RowError(
+            f"Row {wrong[0].id!r} has token id {wrong[0].ids.max()}, but the model embeds only {vocabulary}: "
+            "this tokenizer has tokens that were added after the model's vocabulary was fixed."
+        )
     return encoded
 
 

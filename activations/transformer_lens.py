@@ -21,7 +21,7 @@ from torch import Tensor
 
 from activations.batching import Batch, collate
 from activations.capture import reduce_tokens
-from activations.integrity import Gate, Ids, ParityReport, compare
+from activations.integrity import Gate, Ids, ParityReport, compare, neighbour_tolerance, refuse_train_mode
 from activations.job import Job
 from activations.models import LoadedModel
 from activations.selection import Pool
@@ -45,13 +45,16 @@ def prepare_lens(
 ) -> tuple[Job, "LensReader", ParityReport]:
     """Build the bridge, compare it with the default backend on the sites both know, and return its reader."""
     bridge = build_bridge(model)
+    refuse_train_mode(model.model)
     names = [hook_name(bridge, site, layer) for site, layer in job.points]
     check_names(bridge, names)
     reader = LensReader(bridge, names, pool=job.pool, store_dtype=job.store_dtype)
     width = (
         LensReader(bridge, names, pool="none", store_dtype=torch.float32).read(_whole(sample[:1])).shape[-1]
     )
-    return replace(job, d_model=width), reader, _parity(model, bridge, job, sample)
+    report = _parity(model, bridge, job, sample)
+    tolerance = neighbour_tolerance(model, report, job.store_dtype)
+    return replace(job, d_model=width, tolerance=tolerance), reader, report
 
 
 def build_bridge(model: LoadedModel) -> Any:
@@ -99,7 +102,7 @@ def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[st
     got = list(reader.read(_whole(sample)).split([len(row) for row in ids], dim=1))
     rows = [row for row, _ in sample]
     check = compare("backend == hf", got, expected, limits * ALSO_ALLOWED, rows, gate.places)
-    report = ParityReport(checks=(check,), floor=floor)
+    report = ParityReport(checks=(check, *gate.check_sites(sample)), floor=floor)
     report.raise_if_failed()
     return report
 

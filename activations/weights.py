@@ -12,18 +12,19 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
+from activations.gguf_fields import carry_scaling, read_fields, uncarried
 from sophistry.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
-CONVERSION = 1  # raise when the converted folder changes
+CONVERSION = 2  # raise when the converted folder changes
 FINISHED = "source.json"
 
 
@@ -150,15 +151,20 @@ def check_readable(config: Any, name: str) -> None:
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if getattr(config, "is_encoder_decoder", False):
-        raise WeightsError(
-            f"{name} is an encoder-decoder ({config.model_type}): prompt and response would go through different "
-            "stacks, and this library reads causal language models only."
-        )
+    refuse_encoder_decoder(config, name)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise WeightsError(
-            f"{name} is a {config.model_type} model, for which transformers has no causal language model: this "
-            "library cannot read it."
+            f"{name} is a {config.model_type} model, for which transformers has no causal language model: "
+            "this library cannot read it."
+        )
+
+
+def refuse_encoder_decoder(config: Any, name: str) -> None:
+    """Raise `WeightsError` for a model whose prompt and response go through different stacks."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise WeightsError(
+            f"{name} is an encoder-decoder ({config.model_type}): its prompt and response would go through "
+            "different stacks, and this library reads causal language models only."
         )
 
 
@@ -170,44 +176,47 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        with quiet_transformers():
-            model, report = AutoModelForCausalLM.from_pretrained(
-                folder, trust_remote_code=False, output_loading_info=True, **options
-            )
-    except RuntimeError as error:
-        if "size mismatch" not in str(error) and "mismatch" not in str(error):
-            raise
-        raise WeightsError(f"{name}: its tensors do not fit its configuration: {error}") from error
+    with quiet_transformers():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below with their names
+            **options,
+        )
     problems = {
         "missing from its files": report["missing_keys"],
         "in its files but not in the model": report["unexpected_keys"],
         "of another shape": [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
         "that could not be read": report.get("error_msgs") or [],
     }
-    found = [
-        f"{len(keys)} tensors {words} ({', '.join(sorted(map(str, keys))[:3])}{', ...' if len(keys) > 3 else ''})"
-        for words, keys in problems.items()
-        if keys
-    ]
+    found = [f"{len(keys)} tensors {words} ({_some(keys)})" for words, keys in problems.items() if keys]
     if found:
         raise WeightsError(
-            f"{name} is not the {type(model).__name__} its configuration names: {'; '.join(found)}. Numbers from "
-            "it would be made up in part: get the complete checkpoint, or save it again from the model it is."
+            f"{name} is not the {type(model).__name__} its configuration names: {'; '.join(found)}. Its "
+            "numbers would be made up in part: get the whole checkpoint, or save it again from its own class."
         )
     return model
+
+
+def _some(keys: Iterable[Any], shown: int = 3) -> str:
+    names = sorted(map(str, keys))
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """No progress bars of transformers while this is open: ours says what is going on."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging as bars
 
-    shown = bars.is_progress_bar_enabled()
+    shown, track = bars.is_progress_bar_enabled(), gguf.tqdm
     bars.disable_progress_bar()
+    gguf.tqdm = lambda tensors, **_: tensors  # the one bar that transformers' own switch does not reach
     try:
         yield
     finally:
+        gguf.tqdm = track
         if shown:
             bars.enable_progress_bar()
 
@@ -216,19 +225,23 @@ def _converted_folder(name: str, sha256: str) -> Path:
     return cache_dir() / "models" / f"{Path(name).stem}-{sha256[:12]}-float32"
 
 
-def _finished(folder: Path) -> bool:
-    return (folder / FINISHED).is_file()
+def _finished(folder: Path, conversion: int = 1) -> bool:
+    """Whether the folder is whole, and made by this conversion or a later one."""
+    try:
+        return json.loads((folder / FINISHED).read_text())["conversion"] >= conversion
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def convert_gguf(gguf: Path, folder: Path) -> Path:
     """Dequantise `gguf` into a float32 Hugging Face folder; returns at once if the folder exists."""
     from filelock import FileLock
 
-    if _finished(folder):
+    if _finished(folder, CONVERSION):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not _finished(folder):  # another process may have made it while we waited
+        if not _finished(folder, CONVERSION):  # another process may have made it while we waited
             _convert_locked(gguf, folder)
     return folder
 
@@ -238,24 +251,33 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    fields, tensors = read_fields(gguf)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)  # left by an interrupted run; the lock says nobody writes it
     part.mkdir()
     with _working(f"Converting {gguf.name} to float32 safetensors (once)"):
-        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        quantised = read_checkpoint(gguf.parent, gguf.name, gguf_file=gguf.name, dtype=torch.float32)
         # The loaded model still calls itself GGUF and refuses to be saved: rebuild it as a plain one.
         config = quantised.config.to_dict()
         config.pop("quantization_config", None)
+        config = carry_scaling(fields, config)
         plain = AutoModelForCausalLM.from_config(
             type(quantised.config).from_dict(config), dtype=torch.float32
         )
+        if lost := uncarried(fields, tensors, plain):
+            raise WeightsError(
+                f"{gguf.name} says what cannot be carried into a {type(plain).__name__}: {'; '.join(lost)}. "
+                "Its numbers would be another model's: use the original checkpoint, not the GGUF file."
+            )
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
         plain.save_pretrained(part)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(part)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        tokenizer.save_pretrained(part)
     record = {"file": gguf.name, "sha256": hash_file(gguf), "conversion": CONVERSION}
     (part / FINISHED).write_text(json.dumps(record, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier conversion
     part.replace(folder)
 
 

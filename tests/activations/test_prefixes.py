@@ -161,11 +161,27 @@ def test_a_model_that_fails_the_check_is_not_shared(models, family, monkeypatch)
     monkeypatch.setattr(integrity, "read_tree", lambda reader, tree: read(reader, tree) + 1)
     from activations.prefixes import read_tree as read
 
-    model = models("llama")
+    model = tiny_model()
     acts = extract(model, family, progress=False)
     assert not acts.manifest["spec"]["share_prefixes"]
     with pytest.raises(ParityError, match="share_prefixes=False"):
         extract(model, family, share_prefixes=True, progress=False)
+
+
+def test_auto_that_failed_its_check_remembers_it(family, monkeypatch, tmp_path):
+    import activations.integrity as integrity
+    from activations.integrity import Gate
+    from activations.prefixes import read_tree as read
+
+    monkeypatch.setattr(integrity, "read_tree", lambda reader, forest: read(reader, forest) + 1)
+    model, asked, check = tiny_model(), [], Gate.check_sharing
+    monkeypatch.setattr(Gate, "check_sharing", lambda *a: asked.append(1) or check(*a))
+    first = extract(model, family, store=tmp_path, progress=False)
+    monkeypatch.setattr(
+        Gate, "check", lambda *_: pytest.fail("the store is found by its key, without the gate")
+    )
+    assert extract(model, family, store=tmp_path, progress=False).path == first.path
+    assert len(asked) == 1
 
 
 def test_memory_trouble_falls_back_to_rows_without_a_cache(models, family, monkeypatch):
