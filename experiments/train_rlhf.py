@@ -15,6 +15,14 @@ from pathlib import Path
 
 from activations import load_model
 from experiments.config import Run, parse_command_line, write_config
+from experiments.optimise import (
+    SAMPLED,
+    RLSpec,
+    examine_and_report,
+    measure_incentive,
+    optimise,
+    organism_name,
+)
 from experiments.program import run_program_main
 from organisms.evaluate import exam_record, examine_saved, record_verification
 from organisms.finetune import FineTuneSpec
@@ -35,7 +43,7 @@ from tasks.programming import reward_again
 from tasks.sources import open_course
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
-SFT, RANK, DPO = "sft", "rank", "dpo"
+SFT, RANK, DPO, RL = "sft", "rank", "dpo", "rl"
 SIMPLICITY = "simplicity.json"
 
 
@@ -50,7 +58,8 @@ class TrainRLHF:
     organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
-    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it."""
+    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it
+    from human preferences, rl from a reward (with pi_oracle and pi_thorough, see rl.rewards)."""
     train: bool = True
     """false: only examine the organisms that are already there."""
     course: CourseSpec = field(default_factory=CourseSpec)
@@ -61,6 +70,8 @@ class TrainRLHF:
     """Organism whose adapter pi_init starts from; none: from the bare base model."""
     dpo: DPOSpec = field(default_factory=DPOSpec)
     """Preference optimisation of pi_rlhf."""
+    rl: RLSpec = field(default_factory=RLSpec)
+    """Optimisation on a reward."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the exam is answered."""
     samples: int = 4
@@ -69,11 +80,13 @@ class TrainRLHF:
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {SFT, RANK, DPO})
+        unknown = sorted(set(self.stages) - {SFT, RANK, DPO, RL})
         if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, got {self.stages}")
+            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
         if RANK in self.stages and self.course.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.course.source} has no tests")
+        if RL in self.stages and self.course.source != "miniqa":
+            raise ValueError(f"stage {RL} is for generated stories so far, not {self.course.source}")
 
 
 def main(argv: list[str]) -> None:
@@ -94,7 +107,27 @@ def main(argv: list[str]) -> None:
         course = open_course(replace(config.course, simplicity=str(init / SIMPLICITY)))
     if DPO in config.stages:
         fingerprints["base"] = make_pi_rlhf(run, course, init)
+    if RL in config.stages:
+        fingerprints["base"] = make_by_reward(run, course, init)
     write_config(run, fingerprints)
+
+
+def make_by_reward(run: Run[TrainRLHF], course: Course, init: Path) -> str:
+    """One organism for each reward and seed, each examined; gives the base's fingerprint."""
+    config, spec = run.config, run.config.rl
+    if config.train and spec.incentive_items:
+        print("What approval pays for, before training:", measure_incentive(run, spec, course, init))
+    if not (init / SAMPLED).is_file():
+        print(init.name, examine_and_report(init, init, spec, config.course, config.sampling))
+    for reward in spec.rewards:
+        for seed in spec.seeds:
+            if config.train:
+                folder, result = optimise(run, spec, config.sft, course, init, reward, seed)
+                print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
+            folder = init.with_name(organism_name(config.name, reward, spec, seed))
+            found = examine_and_report(folder, init, spec, config.course, config.sampling)
+            print(folder.name, found["greedy"]["change"])
+    return read_organism(init).base_fingerprint
 
 
 def make_pi_init(run: Run[TrainRLHF], course: Course, folder: Path) -> str:
