@@ -187,6 +187,7 @@ class _Loop:
     # --- the run ---------------------------------------------------------------------------------------
 
     def run(self) -> TrainingResult:
+        began = time.perf_counter()
         done = self._resume()
         log = RoundLog(self.job.work_dir, done=done, write=self.processes.main)
         stopped = self.job.stop.verdict(log.entries)
@@ -199,13 +200,26 @@ class _Loop:
                 entry, samples = self._round(number)
                 log.add(entry, samples)
                 update(entry)
-                stopped = self.job.stop.verdict(log.entries)
+                stopped = self.job.stop.verdict(log.entries) or self._time_is_up(began)
                 last = stopped or number + 1 == self.recipe.rounds
                 if last or (number + 1) % self.recipe.save_every == 0:
                     self._save(number + 1)
         if stopped:
             logger.warning("stopped after round %d: %s", len(log.entries), stopped)
         return TrainingResult(rounds=log.entries, stopped=stopped, work_dir=self.job.work_dir)
+
+    def _time_is_up(self, began: float) -> str | None:
+        """Why to stop now; the first process's clock decides for all."""
+        limit = self.job.max_minutes
+        if limit is None:
+            return None
+        over = self.processes.main and time.perf_counter() - began > 60 * limit
+        flag = self.processes.sum(torch.tensor(float(over), device=self.device))
+        return (
+            f"the {limit:g} minutes it was given are over; the same command goes on from here"
+            if flag
+            else None
+        )
 
     def _resume(self) -> int:
         start = f"{self.job.start} {digest_weights(self.model)}".strip()
