@@ -12,8 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,8 +175,8 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    with quiet_transformers():
-        model, report = AutoModelForCausalLM.from_pretrained(
+    with quiet_libraries():
+        model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             folder,
             trust_remote_code=False,
             output_loading_info=True,
@@ -202,23 +201,6 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
 def _some(keys: Iterable[Any], shown: int = 3) -> str:
     names = sorted(map(str, keys))
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars of transformers while this is open: ours says what is going on."""
-    from transformers import modeling_gguf_pytorch_utils as gguf
-    from transformers.utils import logging as bars
-
-    shown, track = bars.is_progress_bar_enabled(), gguf.tqdm
-    bars.disable_progress_bar()
-    gguf.tqdm = lambda tensors, **_: tensors  # the one bar that transformers' own switch does not reach
-    try:
-        yield
-    finally:
-        gguf.tqdm = track
-        if shown:
-            bars.enable_progress_bar()
 
 
 def _converted_folder(name: str, sha256: str) -> Path:
@@ -272,7 +254,7 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
         plain.save_pretrained(part)
-        with quiet_transformers():
+        with quiet_libraries():
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         tokenizer.save_pretrained(part)
     record = {"file": gguf.name, "sha256": hash_file(gguf), "conversion": CONVERSION}

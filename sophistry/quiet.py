@@ -45,7 +45,7 @@ def quiet_libraries() -> Iterator[None]:
         if transformers_logging.is_progress_bar_enabled():
             transformers_logging.disable_progress_bar()
             stack.callback(transformers_logging.enable_progress_bar)
-        tqdm: Any = gguf.tqdm  # its own, which transformers' switch does not reach
+        tqdm: Any = getattr(gguf, "tqdm")  # noqa: B009 its own, which transformers' switch does not reach
         stack.enter_context(patch.object(gguf, "tqdm", partial(tqdm, disable=True)))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -195,12 +195,13 @@ def _message(schema: type, error: ValidationError, where: str) -> str:
         if some:
             (*groups, name) = some[0]["loc"]
             place, group = _place(schema, tuple(groups), where)
-            known = _hints(group) if dataclasses.is_dataclass(group) else ()
+            known = _hints(group) if isinstance(group, type) and dataclasses.is_dataclass(group) else ()
             return unknown("field", join(place, str(name)), [join(place, other) for other in known])
     first = found[0]
     place, hint = _place(schema, first["loc"], where)
     if first["type"] == "value_error":
-        return f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
+        message = str(first.get("ctx", {}).get("error", first["msg"]))
+        return f"{place}: {message}" if place else message
     if first["type"] == "json_invalid":
         return f"{where}: {first['msg']}" if where else first["msg"]
     origin, got = get_origin(hint), first["input"]

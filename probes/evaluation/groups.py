@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,8 +80,8 @@ def _name(value: Any) -> str:
         return unicodedata.normalize("NFC", value)
     if isinstance(value, (tuple, list)):
         return "(" + ", ".join(_name(part) for part in value) + ")"
-    if isinstance(value, Real) and value == value and abs(value) != float("inf") and value == int(value):
-        return str(int(value))
+    if isinstance(value, Real) and math.isfinite(value) and float(value).is_integer():
+        return str(int(float(value)) if not isinstance(value, Integral) else int(value))
     if isinstance(value, np.generic):
         return _name(value.item()) if isinstance(value, (np.bool_,)) else str(value)
     return str(value)

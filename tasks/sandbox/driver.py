@@ -56,7 +56,7 @@ def start() -> None:
     import json
 
     exec(PRELUDE, module.__dict__)
-    arguments = unpack(json.load(sys.stdin))
+    arguments = unpack(json.load(sys.stdin))  # pyright: ignore[reportUndefinedVariable]
     answer = os.dup(1)  # what the program prints is not its answer
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -64,7 +64,7 @@ def start() -> None:
     owner = module.Solution() if hasattr(module, "Solution") else module
     value = getattr(owner, function)(*arguments)
     with os.fdopen(answer, "w") as file:
-        json.dump(pack(value, tuples=False), file)
+        json.dump(pack(value, tuples=False), file)  # pyright: ignore[reportUndefinedVariable]
 
 
 start()

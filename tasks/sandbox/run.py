@@ -84,7 +84,7 @@ class Limits:
                 continue
             try:
                 whole = (
-                    int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+                    int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)  # pyright: ignore[reportArgumentType]
                 )
             except TypeError:
                 whole = None
