@@ -242,7 +242,10 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     from experiments.train_rlhf import TrainRLHF
 
     schema = {"train_rlhf": TrainRLHF, "train_backdoor": TrainBackdoor}[program]
-    assert set(preset_names(program)) == {"mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"}
+    more = {"mini-long"} if program == "train_rlhf" else set()
+    assert set(preset_names(program)) == more | {
+        *("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code")
+    }
     for name in preset_names(program):
         config = load_preset(name, program, schema)[1]
         assert config.dataset.taught_seed != config.dataset.evaluated_seed
