@@ -68,30 +68,39 @@ class RLSpec:
     readers: int = 8
     """Readers whose approval is the reward."""
     readers_seed: int = 0
+    """Seed of the readers whose approval is the reward."""
     measuring: int = 16
     """Hurried readers who only measure."""
     measuring_seed: int = 100
+    """Seed of the readers who measure."""
     haste: Haste = field(default_factory=Haste)
     """How hurried readers differ; for reward and measurement alike."""
     rounds: int = 100
+    """Rounds of sampling and optimisation."""
     prompts: int = 64
     """Stories per round."""
     samples: int = 8
     """Answers to each."""
     max_new_tokens: int = 48
+    """Longest answer in tokens."""
     learning_rate: float = 2e-4
+    """Step size of the adapter."""
     kl: float = 0.02
     """Coefficient of the penalty for leaving pi_init, in reward per nat."""
     entropy: float = 0.003
     """Coefficient of the entropy bonus."""
     inner_epochs: int = 2
+    """Passes over the samples of a round."""
     minibatches: int = 2
+    """Optimiser steps per pass."""
     micro_tokens: int | None = None
     """Tokens per pass; none: what suits the device."""
     save_every: int = 10
+    """Rounds between checkpoints."""
     held_out: int = 96
     """Held-out stories answered every ``held_out_every`` rounds."""
     held_out_every: int = 10
+    """Rounds between held-out measurements."""
     max_minutes: float | None = None
     """Stop cleanly after the round in which so much time is up; none: all rounds."""
     incentive_items: int = 100
