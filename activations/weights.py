@@ -176,13 +176,14 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     with quiet_transformers():
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and refused below with their names
             **options,
         )
+    model, report = loaded
     problems = {
         "missing from its files": report["missing_keys"],
         "in its files but not in the model": report["unexpected_keys"],
@@ -206,7 +207,9 @@ def _some(keys: Iterable[Any], shown: int = 3) -> str:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """No progress bars of transformers while this is open: ours says what is going on."""
-    from transformers import modeling_gguf_pytorch_utils as gguf
+    import transformers.modeling_gguf_pytorch_utils as module
+
+    gguf: Any = module
     from transformers.utils import logging as bars
 
     shown, track = bars.is_progress_bar_enabled(), gguf.tqdm
@@ -269,8 +272,8 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
             )
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
-        plain.save_pretrained(part)
         with quiet_transformers():
+            plain.save_pretrained(part)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         tokenizer.save_pretrained(part)
     record = {"file": gguf.name, "sha256": hash_file(gguf), "conversion": CONVERSION}
