@@ -63,8 +63,8 @@ def extract(
         sites: one or several of `embed`, `resid_pre`, `resid_mid`, `resid_post`, `attn_out`, `mlp_out`.
         layers: `"all"`, a number, or several (a list, an array); negative numbers count from the end.
         tokens: `"last"` (of the whole row), `"prompt_last"`, `"response_last"`, `"response_mean"`,
-            `"response_max"`, `"response_all"`, a `TokenSelection`, or a function from `EncodedRow` to positions
-            (averaged).
+            `"response_max"`, `"response_all"`, a `TokenSelection`, or a function from `EncodedRow` to
+            positions (averaged).
         store: folder under which the result is kept by its key; None keeps it in memory.
         backend: `"hf"` (fast) or `"transformer_lens"` (reference; any hook name as a site).
         token_budget: padded tokens per batch; halved by itself when memory runs out.
