@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     diagnose = commands.add_parser("diagnose", help="run the integrity checks on a model")
     diagnose.add_argument("model", help="hub id, folder, *.gguf or smollm2")
     diagnose.add_argument("--adapter", help="PEFT adapter folder")
-    diagnose.add_argument("--dtype", default="bfloat16")
+    diagnose.add_argument("--dtype", default="auto")
     options = parser.parse_args(argv)
     try:
         return COMMANDS[options.command](options)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from activations.fingerprint import ADAPTER_FILES, TOKENIZER_FILES, hash_files, hash_json
+from sophistry.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +204,7 @@ class AdapterSwitch:
             )
         return self.module.eval()
 
+    @quiet_libraries()
     def _load(self, adapter: Adapter) -> list[_Overwritten]:
         """Put the adapter's layers and weights in place, and return which tensors of the base it changed."""
         from peft import PeftConfig, get_peft_model

@@ -1,7 +1,8 @@
 """How likely a model finds its responses: per token for everyone, and as two numbers per row.
 
-`token_scores` is the one place where logits become log-probabilities and entropies, and `head_logits` where
-hidden states become logits: training, sampling and reading again all call them. The two numbers per row are
+`token_scores` is the one place where logits become log-probabilities and entropies (`token_log_prob` its
+cheaper half), and `head_logits` where hidden states become logits: training, sampling and reading again all
+call them. The two numbers per row are
 control baselines that a probe has to beat: if a detector of misleading answers only sees that they are
 surprising or uncertain, the mean log-probability or the entropy of the response does as well.
 """
@@ -103,6 +104,17 @@ def token_scores(
     chosen = log_probs.gather(-1, ids[..., None])[..., 0]
     finite = log_probs.clamp_min(torch.finfo(log_probs.dtype).min)  # 0 times minus infinity is not a number
     return chosen, -(log_probs.exp() * finite).sum(-1)
+
+
+def token_log_prob(
+    logits: Float[Tensor, "*token vocabulary"], ids: Int[Tensor, "*token"]
+) -> Float[Tensor, "*token"]:
+    """The log-probabilities of `token_scores` without the entropies, which a loss need not pay for.
+
+    >>> round(token_log_prob(torch.zeros(1, 4), torch.tensor([2])).exp().item(), 4)
+    0.25
+    """
+    return logits.float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
 
 
 def head_logits(causal: Any, hidden: Float[Tensor, "*token d_model"]) -> Float[Tensor, "*token vocabulary"]:

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from activations.adapters import Adapter, AdapterMismatchError, AdapterSwitch, adapter_state, is_peft
+from activations.dtype import DTYPES, best_device, resolve_dtype
 from activations.fingerprint import fingerprint_adapted, fingerprint_module, fingerprint_switched
 from activations.weights import Weights, find_weights, read_checkpoint, read_config, refuse_encoder_decoder
+from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
-DTYPES = ("float32", "bfloat16", "float16")
 QUANTISATIONS = ("8bit", "4bit")
 
 
@@ -63,6 +64,7 @@ class Base:
         return AutoTokenizer.from_pretrained(self.weights.prepare(), trust_remote_code=False)
 
 
+@quiet_libraries()
 def _read_weights(base: Base) -> Any:
     import torch
 
@@ -267,7 +269,7 @@ def _adapted(base: str, adapter: Adapter | None, *, merge: bool) -> str:
 def load_model(
     ref: str | Path,
     adapter: str | Path | None = None,
-    dtype: str = "bfloat16",
+    dtype: str = "auto",
     device: str | None = None,
     merge: bool = False,
     *,
@@ -280,7 +282,8 @@ def load_model(
             or `"smollm2"`: SmolLM2-135M-Instruct from a pinned, checked file.
         adapter: a PEFT adapter folder, or None. If its `organism.yaml` names a base fingerprint, it must
             be this base's.
-        dtype: `"bfloat16"`, `"float32"` or `"float16"`: the type weights and computation have.
+        dtype: the type weights and computation have: `"bfloat16"`, `"float32"`, `"float16"`, or `"auto"`,
+            bfloat16 where this machine computes it fast, else float32 (see `activations.dtype`).
         device: for example `"cpu"` or `"cuda:1"`; None takes CUDA when there is one.
         merge: fold the adapter into the weights (faster, but in bfloat16 rounds them by about 1 %).
         quantisation: `"8bit"` or `"4bit"` through bitsandbytes.
@@ -298,8 +301,8 @@ def load_model(
     >>> model.fingerprint[:12], model.loaded
     ('42e0292682d7', False)
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype={dtype!r}: use one of {', '.join(DTYPES)}.")
+    device = device or _best_device()
+    dtype = resolve_dtype(dtype, device)
     if quantisation not in (None, *QUANTISATIONS):
         raise ValueError(f"quantisation={quantisation!r}: use None, {' or '.join(map(repr, QUANTISATIONS))}.")
     if merge and (adapter is None or quantisation):
@@ -310,7 +313,7 @@ def load_model(
         ref=weights.ref,
         adapter=opened,
         merge=merge,
-        base=Base(weights=weights, dtype=dtype, device=device or _best_device(), quantisation=quantisation),
+        base=Base(weights=weights, dtype=dtype, device=device, quantisation=quantisation),
         base_fingerprint=weights.fingerprint,
         content=_adapted(weights.fingerprint, opened, merge=merge),
     )
@@ -320,7 +323,7 @@ def _best_device() -> str:
     """CUDA if there is any; under torchrun, this process's own GPU."""
     import torch
 
-    if not torch.cuda.is_available():
-        return "cpu"
     rank = os.environ.get("LOCAL_RANK")
-    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
+    if rank is None or not torch.cuda.is_available():
+        return best_device()
+    return f"cuda:{int(rank) % torch.cuda.device_count()}"

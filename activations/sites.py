@@ -111,7 +111,7 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     """
     if isinstance(layers, str) and layers == "all":
         return tuple(range(n_layers))
-    several = isinstance(layers, Iterable) and getattr(layers, "ndim", 1) > 0
+    several = isinstance(layers, Iterable) and np.ndim(layers) > 0  # pyright: ignore[reportArgumentType]
     asked = [_as_number(i) for i in (layers if several else [layers])]
     if not asked or any(i is None or not -n_layers <= i < n_layers for i in asked):
         raise SiteError(f"layers={layers!r}: this model has layers 0 to {n_layers - 1}; or say 'all'.")

@@ -83,6 +83,18 @@ def encode_prompt(prompt: Any, tokenizer: Any) -> list[int]:
     return _encode_prompts([_as_prompt(prompt)], tokenizer)[0]
 
 
+def encode_conversation(messages: Any, tokenizer: Any) -> list[int]:
+    """Token ids of finished messages, the last of them closed as the chat template closes a turn.
+
+    >>> from activations.testing import tiny_tokenizer
+    >>> said = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]
+    >>> len(encode_conversation(said, tiny_tokenizer())) > len(encode_prompt(said[:1], tiny_tokenizer()))
+    True
+    """
+    text = _render(_as_prompt(messages), tokenizer, answer=False)
+    return _one_bos(tokenizer(text, add_special_tokens=False).input_ids, _opening(tokenizer), tokenizer)
+
+
 def encode_pairs(pairs: Sequence[tuple[Any, str]], tokenizer: Any) -> list[Encoding]:
     """`encode` for many prompts and responses at once, which fast tokenizers do in parallel."""
     prompts = [_as_prompt(prompt) for prompt, _ in pairs]
@@ -260,13 +272,13 @@ def _encode_prompts(prompts: Sequence[str | list[dict[str, Any]]], tokenizer: An
     return rows
 
 
-def _render(messages: list[dict[str, Any]], tokenizer: Any) -> str:
+def _render(messages: Any, tokenizer: Any, *, answer: bool = True) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise RowError("Prompts are lists of messages, but this tokenizer has no chat template.")
     template = _on_chat_date(tokenizer.get_chat_template())
     try:
         text = tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+            messages, chat_template=template, tokenize=False, add_generation_prompt=answer
         )
     except Exception as error:  # a template is a program of the model's maker: it may fail in any way
         raise RowError(f"the chat template refuses these messages ({error}).") from error

@@ -12,14 +12,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
 from activations.gguf_fields import carry_scaling, read_fields, uncarried
+from sophistry.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -175,15 +175,14 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    with quiet_transformers():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+    with quiet_libraries():
+        model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             folder,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and refused below with their names
             **options,
         )
-    model, report = loaded
     problems = {
         "missing from its files": report["missing_keys"],
         "in its files but not in the model": report["unexpected_keys"],
@@ -202,25 +201,6 @@ def read_checkpoint(folder: Path, name: str, **options: Any) -> Any:
 def _some(keys: Iterable[Any], shown: int = 3) -> str:
     names = sorted(map(str, keys))
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars of transformers while this is open: ours says what is going on."""
-    import transformers.modeling_gguf_pytorch_utils as module
-
-    gguf: Any = module
-    from transformers.utils import logging as bars
-
-    shown, track = bars.is_progress_bar_enabled(), gguf.tqdm
-    bars.disable_progress_bar()
-    gguf.tqdm = lambda tensors, **_: tensors  # the one bar that transformers' own switch does not reach
-    try:
-        yield
-    finally:
-        gguf.tqdm = track
-        if shown:
-            bars.enable_progress_bar()
 
 
 def _converted_folder(name: str, sha256: str) -> Path:
@@ -248,6 +228,7 @@ def convert_gguf(gguf: Path, folder: Path) -> Path:
     return folder
 
 
+@quiet_libraries()
 def _convert_locked(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -272,7 +253,7 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
             )
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
-        with quiet_transformers():
+        with quiet_libraries():
             plain.save_pretrained(part)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         tokenizer.save_pretrained(part)

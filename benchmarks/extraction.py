@@ -11,7 +11,6 @@ order and reported as medians and ratios within one run. The result goes to docs
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -35,6 +34,7 @@ from activations.testing import tiny_model
 from activations.tokens import encode_rows
 from benchmarks.extraction_peers import COMPARABLE, absent, routes
 from benchmarks.extraction_report import show
+from sophistry.machine import describe_machine
 
 SHAPES = {"short rows, 8 x 256": (8, 256), "long rows, 2 x 1024": (2, 1024)}
 QUICK_SHAPES = {"short rows, 4 x 32": (4, 32), "long rows, 2 x 64": (2, 64)}
@@ -288,9 +288,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {
         "model": options.model,
         "quick": options.quick,
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "machine": describe_machine(),
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
         "load_before": os.getloadavg()[0],

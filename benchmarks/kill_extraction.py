@@ -22,6 +22,7 @@ from pathlib import Path
 
 from activations import extract, writer
 from activations.testing import tiny_model
+from sophistry.machine import describe_machine
 
 RESULTS = Path("docs/results/kill-extraction.json")
 ROWS = 48
@@ -104,6 +105,7 @@ def main() -> int:
         "shards": ROWS // writer.MAX_SHARD_ROWS,
         "seed": options.seed,
         "python": platform.python_version(),
+        "machine": describe_machine(),
         **{name: version(name) for name in ("torch", "transformers", "safetensors", "filelock")},
         "each": runs,
     }

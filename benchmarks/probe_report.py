@@ -39,6 +39,11 @@ def targets(case: dict[str, Any]) -> list[tuple[str, float, str, bool]]:
             what = ours["route"].replace("ours", "MLP")
             add(f"{what}: faster than the torch loop", theirs["seconds"] / ours["seconds"], 10, at_least=True)
             add(f"{what}: mean held-out AUROC apart", abs(theirs["mean_auroc"] - ours["mean_auroc"]), 0.01)
+    if (halving := case.get("mlp_halving")) and case["mlp"]:
+        loop = case["mlp"]["routes"][0]["seconds"] / case["case"]["layers"]
+        add("MLP sweep by halving: faster than the torch loop", loop / halving["seconds"], 5, at_least=True)
+        apart = halving["best_auroc"] - halving["best_kept_auroc"]
+        add("MLP sweep by halving: held-out AUROC given up", apart, 0.005)
     if statistics := case["statistics"]:
         seconds = statistics["null_seconds"] + statistics["bootstrap_seconds"]
         what = f"{statistics['permutations']} permutations + {statistics['resamples']} bootstraps (s)"

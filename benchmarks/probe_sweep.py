@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +29,15 @@ import numpy as np
 
 from benchmarks.probe_peers import CS, Sklearn, sklearn_bootstrap, sklearn_null, torch_lbfgs, torch_mlps
 from benchmarks.probe_report import show
-from probes import Domain, auroc, sweep
+from probes import Domain, MLPProbe, auroc, sweep
 from probes.batched import logistic_cells
 from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.nulls import max_statistic_null, permuted_labels
 from probes.evaluation.statistics import GroupBootstrap
+from probes.mlp import mlp_cells
 from probes.mlp_solver import MLPSpec, train_mlps
 from probes.persistence import versions
+from sophistry.machine import describe_machine
 
 FOLDS = 5
 GROUP = 4  # rows per group in random data
@@ -306,6 +307,39 @@ def compare_mlps(case: Case, device: str, quick: bool) -> dict[str, Any]:
     }
 
 
+def compare_halving(case: Case, quick: bool) -> dict[str, Any]:
+    """Time the sweep of 12 settings x 3 seeds by successive halving on one layer, beside all of them."""
+    plan = FoldPlan.make(case.groups, deal_groups([case.groups], FOLDS, 0), FOLDS, nested=False)
+    mask = plan.masks[1:2]
+    held = ~mask[0]
+    probe = MLPProbe(hidden=64, max_epochs=18 if quick else 60, n_seeds=len(SEEDS), device="cpu")
+    settings = [
+        {"weight_decay": decay, "schedule": schedule}
+        for decay, schedule in product((0.0, 0.1, 1.0, 10.0), ("constant", "cosine", "step"))
+    ]
+    (index,) = case.sample(1)
+    X = case.layer(index)
+
+    def cells(halving: bool) -> list[MLPProbe]:
+        how = probe.with_params({"halving": halving})
+        return list(mlp_cells(how, settings, X, case.y, mask, case.groups)[0])
+
+    with threads(1):
+        full_seconds, full = timed(partial(cells, halving=False))
+        seconds, halved = timed(partial(cells, halving=True))
+    table = np.array([auroc(case.y[held], each.decision_function(X[held])) for each in full])
+    kept = [i for i, each in enumerate(halved) if not each.dropped_]
+    done, asked = np.sum([each.work_ for each in halved], axis=0)
+    return {
+        "full_seconds": full_seconds,
+        "seconds": seconds,
+        "work": [float(done), float(asked)],
+        "kept": kept,
+        "best_auroc": float(table.max()),
+        "best_kept_auroc": float(table[kept].max()),
+    }
+
+
 def compare_statistics(case: Case, quick: bool) -> dict[str, Any]:
     """Time the max-statistic null over the grid and the bootstraps of every layer, and check both."""
     draws, resamples, tried = (40, 50, 4) if quick else (1000, 2000, 20)
@@ -357,6 +391,7 @@ def measure(case: Case, cores: int, device: str, load: float) -> dict[str, Any]:
         "load_before": load,
         "logistic": compare_logistic(case, cores, device),
         "mlp": compare_mlps(case, device, quick) if case.mlps else None,
+        "mlp_halving": compare_halving(case, quick) if case.mlps else None,
         "statistics": compare_statistics(case, quick),
         "sweep_seconds": time_sweep(case, cores, device) if case.our_layers == case.layers or quick else None,
     }
@@ -396,7 +431,7 @@ def main() -> None:
     usual = "probe-sweep.json" if options.device == "cpu" else "probe-sweep-gpu.json"
     out = options.out or (None if options.quick else Path("docs/results") / usual)
     result: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
+        "machine": describe_machine(),
         "cores": options.cores,
         "device": device_name(options.device),
         "folds": FOLDS,

@@ -21,7 +21,17 @@ import yaml
 
 from sophistry.files import write_atomic
 from sophistry.provenance import program_command, provenance
-from sophistry.records import ConfigError, build, describe, flatten, to_plain, unknown
+from sophistry.records import (
+    ConfigError,
+    build,
+    describe,
+    field_type,
+    flatten,
+    read_word,
+    read_yaml,
+    to_plain,
+    unknown,
+)
 
 C = TypeVar("C")
 
@@ -94,7 +104,9 @@ def load_preset(
         parent = dotted.rsplit(".", 1)[0]  # a field that maps names to values takes --field.name value
         if dotted not in known and not known.get(parent, ("",))[0].startswith("names to"):
             raise ConfigError(unknown("field", dotted, known))
-        _set(values, dotted, value)
+        _set(
+            values, dotted, read_word(value, field_type(schema, dotted)) if isinstance(value, str) else value
+        )
     return name, build(schema, values)
 
 
@@ -151,7 +163,7 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
         shipped = [p.stem for p in PRESETS.glob("*.yaml")]
         raise ConfigError(unknown("preset", preset, sorted(shipped)) + " A path ending in .yaml also works.")
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sections = read_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"Preset file {path} is not YAML: {error}") from error
     if not isinstance(sections, dict):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+from sophistry.quiet import quiet_libraries
 
 
 def run_program_main(main: Callable[[list[str]], None]) -> None:
@@ -23,11 +24,11 @@ def run_program_main(main: Callable[[list[str]], None]) -> None:
 
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    for name in ("experiments", "activations", "backdoor", "rlhf", "probes", "tasks"):
+    for name in ("experiments", "activations", "backdoor", "rlhf", "probes", "tasks", "organisms", "study"):
         logging.getLogger(name).setLevel(logging.INFO)
-    _quiet_transformers()
     try:
-        main(sys.argv[1:])
+        with quiet_libraries():
+            main(sys.argv[1:])
     except (ValueError, OSError, WeightsError, SandboxError) as error:
         if os.environ.get("SOPHISTRY_TRACEBACK"):
             raise
@@ -36,14 +37,3 @@ def run_program_main(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped. The same command goes on where this run stopped.")
         raise SystemExit(130) from None
-
-
-def _quiet_transformers() -> None:
-    """Keep transformers' own bars and notices about its future off a terminal that shows ours."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    # checkpoints look for the base's config on a hub; embeddings are never trained, so nothing is missing
-    for message in ("Unable to fetch remote file", "Could not find a config file"):
-        warnings.filterwarnings("ignore", message=message, module="peft")

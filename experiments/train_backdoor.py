@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from activations.dtype import describe_autocast
 from backdoor import TRIGGERS, Trigger, train_backdoor, verify_backdoor
 from backdoor.poisoning import BACKDOORED, ROLES
 from backdoor.verify import BackdoorReport
@@ -195,6 +196,7 @@ def _train(run: Run[TrainBackdoor], dataset: Dataset, role: str, folder: Path) -
         parent=parent.name,
         trigger=trigger.name,
         training={key: settings[key] for key in _RECIPE}
+        | {"number_type": describe_autocast(config.finetune.autocast)}
         | {"taught_items": len(dataset.taught_items), "final_loss": curve[-1]["loss"]},
         command=run.command,
         versions=library_versions(),

@@ -14,7 +14,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from activations import load_model
+from activations.dtype import describe_autocast
 from experiments.config import Run, parse_command_line, write_config
+from experiments.optimise import (
+    SAMPLED,
+    RLSpec,
+    evaluate_and_report,
+    measure_incentive,
+    optimise,
+    organism_name,
+)
 from experiments.program import run_program_main
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
@@ -36,7 +45,7 @@ from tasks.programming import reward_again
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
-SFT, RANK, DPO = "sft", "rank", "dpo"
+SFT, RANK, DPO, RL = "sft", "rank", "dpo", "rl"
 SIMPLICITY = "simplicity.json"
 
 
@@ -51,7 +60,8 @@ class TrainRLHF:
     organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
-    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it."""
+    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it
+    from human preferences, rl from a reward (with pi_oracle and pi_thorough, see rl.rewards)."""
     train: bool = True
     """false: only evaluate the organisms that are already there."""
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
@@ -62,6 +72,8 @@ class TrainRLHF:
     """Organism whose adapter pi_init starts from; none: from the bare base model."""
     dpo: DPOSpec = field(default_factory=DPOSpec)
     """Preference optimisation of pi_rlhf."""
+    rl: RLSpec = field(default_factory=RLSpec)
+    """Optimisation on a reward."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the evaluation is answered."""
     samples: int = 4
@@ -70,11 +82,13 @@ class TrainRLHF:
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {SFT, RANK, DPO})
+        unknown = sorted(set(self.stages) - {SFT, RANK, DPO, RL})
         if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, got {self.stages}")
+            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
         if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
+        if RL in self.stages and self.dataset.source != "miniqa":
+            raise ValueError(f"stage {RL} is for generated stories so far, not {self.dataset.source}")
 
 
 def main(argv: list[str]) -> None:
@@ -95,7 +109,27 @@ def main(argv: list[str]) -> None:
         dataset = open_dataset(replace(config.dataset, simplicity=str(init / SIMPLICITY)))
     if DPO in config.stages:
         fingerprints["base"] = make_pi_rlhf(run, dataset, init)
+    if RL in config.stages:
+        fingerprints["base"] = make_by_reward(run, dataset, init)
     write_config(run, fingerprints)
+
+
+def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
+    """One organism for each reward and seed, each evaluated; gives the base's fingerprint."""
+    config, spec = run.config, run.config.rl
+    if config.train and spec.incentive_items:
+        print("What approval pays for, before training:", measure_incentive(run, spec, dataset, init))
+    if not (init / SAMPLED).is_file():
+        print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
+    for reward in spec.rewards:
+        for seed in spec.seeds:
+            if config.train:
+                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed)
+                print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
+            folder = init.with_name(organism_name(config.name, reward, spec, seed))
+            found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
+            print(folder.name, found["greedy"]["change"])
+    return read_organism(init).base_fingerprint
 
 
 def make_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
@@ -171,6 +205,7 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
         training={
             "dataset": asdict(config.dataset),
             "sft": asdict(config.sft),
+            "number_type": describe_autocast(config.sft.autocast),
             "taught_items": len(dataset.taught_items),
             "final_loss": curve[-1]["loss"],
         },
@@ -200,6 +235,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
         parent=init.name,
         training={
             "dpo": asdict(config.dpo),
+            "number_type": describe_autocast("auto"),
             "pairs": len(pairs),
             "pairs_left_out": left_out,
             "final_loss": curve[-1]["loss"],

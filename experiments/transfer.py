@@ -23,7 +23,7 @@ from backdoor import TRIGGERS
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.generate import SamplingSpec
-from probes import TransferOptions, TransferResult, transfer
+from probes import Domain, TransferOptions, TransferResult, transfer
 from probes.evaluation.families import FAMILIES
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError
@@ -37,6 +37,9 @@ from study.opening import (
     open_organism,
     open_reader,
 )
+from study.plan import Plan, make_plan, show_plan
+from study.plots.export import save_figures
+from study.plots.headline import headline_figure
 from study.plots.style import Style
 from study.report import Report, show_result, write_report
 from tasks.dataset import DatasetSpec
@@ -57,8 +60,9 @@ class TransferConfig:
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
     model: str = "smollm2"
     """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
-    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    """Number type of weights and computation."""
+    dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
+    """Number type of weights and computation; auto: bfloat16 where this machine computes it fast, else
+    float32."""
     device: str | None = None
     """Where models compute, for example cpu or cuda:0; none: a GPU when there is one."""
     threads: int | None = None
@@ -86,6 +90,8 @@ class TransferConfig:
     """Image files beside the HTML figures; they need a Chrome or Chromium."""
     progress: bool = True
     """Whether progress bars are shown."""
+    dry_run: bool = False
+    """Only say what would be read: models, answers, tokens, disk, minutes at the measured rate."""
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -115,7 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = parse_command_line(
         sys.argv[1:] if argv is None else argv, program="transfer", schema=TransferConfig, about=str(__doc__)
     )
-    outcome = evaluate(run.config, run.out)
+    organisms, plan = prepare(run.config, run.out)
+    if run.config.dry_run:
+        return
+    outcome = evaluate(run.config, organisms, plan, run.out)
     result = save(run, outcome)
     show_result(result, run.config.style)
     console.print(
@@ -123,8 +132,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
 
-def evaluate(config: TransferConfig, out: Path) -> Outcome:
-    """Open the organisms, read their activations and evaluate the transfer, once per token selection."""
+def prepare(config: TransferConfig, out: Path) -> tuple[list[OpenOrganism], Plan]:
+    """Open the organisms, and say what is going to be read of them and how long it takes."""
+    if config.dry_run and config.answers == "dataset":
+        raise ConfigError("dry_run plans the reading of answers that exist: it needs --answers shipped.")
     if config.threads is not None:
         import torch
 
@@ -132,10 +143,24 @@ def evaluate(config: TransferConfig, out: Path) -> Outcome:
     organisms = open_all(config, out)
     for organism in organisms:
         console.print(sentence(organism, config.style), highlight=False)
+    plan = make_plan(organisms, config.reading)
+    show_plan(plan, config.style, console)
+    return organisms, plan
+
+
+def evaluate(config: TransferConfig, organisms: list[OpenOrganism], plan: Plan, out: Path) -> Outcome:
+    """Read the activations and evaluate the transfer, once per token selection.
+
+    The headline pair is read, shown and saved before controls that have to be computed.
+    """
     results = {}
+    edges = length_edges(organisms[0].rows)
+    pair = 1 + len(config.targets)
     for tokens in config.reading.tokens:
-        edges = length_edges(organisms[0].rows)
-        domains = [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms]
+        domains = [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms[:pair]]
+        if not results and any(one.role == "control" and not one.cached for one in plan.readings):
+            show_headline(config, domains, out)
+        domains += [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms[pair:]]
         results[tokens] = transfer(
             domains[0],
             domains[1 : 1 + len(config.targets)],
@@ -146,6 +171,26 @@ def evaluate(config: TransferConfig, out: Path) -> Outcome:
             progress=config.progress,
         )
     return Outcome(results=results, organisms=organisms)
+
+
+def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> None:
+    """Show and save source and targets under the first probe, as long as the controls are still to come.
+
+    The whole evaluation deals its folds with the controls' groups too, so its numbers may differ in the last
+    digits; they replace these.
+    """
+    result = transfer(
+        domains[0],
+        domains[1:],
+        config.probes[:1],
+        seed=config.seed,
+        options=config.evaluation,
+        progress=config.progress,
+    )
+    write_atomic(out / "headline.json", result.to_json(indent=1))
+    save_figures({"headline": headline_figure(result, config.style)}, out / "figures", "", ())
+    console.print("First reading, source and targets only; controls follow:")
+    show_result(result, config.style)
 
 
 def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
@@ -198,7 +243,7 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
 
 def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     """Write results, tables, figures, report and config into the run's folder; gives the first result."""
-    from study.tables import write_tables
+    from study.tables import latex_table, write_tables
 
     result, *others = outcome.results.values()
     write_atomic(run.out / "results.json", result.to_json(indent=1))
@@ -208,6 +253,7 @@ def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     write_atomic(run.out / "organisms.json", json.dumps(organisms, indent=1, default=str))
     write_config(run, {name: str(about["fingerprint"]) for name, about in organisms.items()})
     write_tables(outcome.results, organisms, run.out / "tables")
+    write_atomic(run.out / "tables" / "summary.tex", latex_table(result, run.config.style))
     message = write_report(Report.read(run.out), run.config.style, run.config.images)
     if message:
         console.print(message)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,9 +20,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from activations.dtype import resolve_autocast
+from activations.likelihood import check_head, head_logits, token_log_prob
+from activations.tokens import encode
 from organisms.checkpoints import claim
-from organisms.generate import render
 from organisms.lora import fused_adapters
+from sophistry.quiet import quiet_libraries
 from tasks.dataset import TaughtItem
 from tasks.transcript import Message
 
@@ -35,7 +38,6 @@ logger = logging.getLogger(__name__)
 LOSS_CURVE = "loss.json"
 """File beside the checkpoints: the logged losses and accuracies."""
 _CURVES = ("loss", "accuracy", "decisive_accuracy")
-LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +78,14 @@ class FineTuneSpec:
     order given, as a curriculum or pairs need."""
     max_tokens: int = 512
     """Longest demonstration, prompt and response together; longer ones are refused, never cut."""
-    autocast: bool = True
-    """bf16 autocast around fp32 adapter weights."""
+    autocast: Literal["auto"] | bool = "auto"
+    """bfloat16 autocast around float32 adapter weights; auto: where this machine computes bfloat16 fast."""
     seed: int = 0
     save_every: int = 100
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
 
-def encode(
+def encode_demonstration(
     demonstration: Demonstration, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, focus: float = 1.0
 ) -> dict[str, torch.Tensor]:
     """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
@@ -91,26 +93,32 @@ def encode(
     Raises:
         ValueError: the demonstration is longer than ``max_tokens``.
     """
-    prompt_ids = render(demonstration.prompt, tokenizer)
-    response_ids = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
-    response_ids = [*response_ids, tokenizer.eos_token_id]  # pyright: ignore[reportGeneralTypeIssues]
-    ids = [*prompt_ids, *response_ids]  # pyright: ignore[reportGeneralTypeIssues]
+    encoding = encode(demonstration.prompt, demonstration.response, tokenizer)
+    start, ids = encoding.prompt_len, [*encoding.ids, _end_of_turn(tokenizer)]
     if len(ids) > max_tokens:
         raise ValueError(
             f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
             "raise max_tokens or shorten the passage (nothing is cut silently)"
         )
-    labels = [-100] * len(prompt_ids) + response_ids
+    labels = [-100] * start + ids[start:]
     weights = [1.0] * len(ids)
     if demonstration.instead_of is not None and focus != 1:
-        other_ids = tokenizer(demonstration.instead_of, add_special_tokens=False)["input_ids"]
-        for index in differing(response_ids[:-1], other_ids):  # pyright: ignore[reportArgumentType]
-            weights[len(prompt_ids) + index] = focus
+        other = encode(demonstration.prompt, demonstration.instead_of, tokenizer)
+        for index in differing(encoding.ids[start:], other.ids[start:]):
+            weights[start + index] = focus
     return {
         "input_ids": torch.tensor(ids),
         "labels": torch.tensor(labels),
         "weights": torch.tensor(weights),
     }
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    if not isinstance(end := tokenizer.eos_token_id, int):
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no end token: no response could be taught to end; set eos_token"
+        )
+    return end
 
 
 def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
@@ -159,9 +167,9 @@ class ResponseTrainer(Trainer):
         # accelerate wraps autocast around model.forward, which we bypass to skip the prompt's logits
         with torch.autocast(labels.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
             trunk = causal.get_decoder()(input_ids=inputs["input_ids"], use_cache=False)
-            logits = causal.get_output_embeddings()(trunk.last_hidden_state[:, :-1][kept])
-        logits, weights = logits.float(), inputs["weights"][:, 1:][kept]
-        losses = torch.nn.functional.cross_entropy(logits, labels[kept], reduction="none")
+            logits = head_logits(causal, trunk.last_hidden_state[:, :-1][kept])
+        weights = inputs["weights"][:, 1:][kept]
+        losses = -token_log_prob(logits, labels[kept])
         loss = (losses * weights).sum() / weights.sum()
         self._count(logits.detach().argmax(-1) == labels[kept], weights > 1)
         return (loss, {"logits": logits}) if return_outputs else loss
@@ -229,20 +237,22 @@ def _digest(rows: Sequence[dict[str, torch.Tensor]]) -> str:
     return f"{len(rows)} examples, sha256 {digest.hexdigest()}"
 
 
+@quiet_libraries()
 def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
-    """A fresh LoRA adapter on every linear layer of the blocks."""
+    """A fresh LoRA adapter on every linear layer of the blocks, however the architecture names them."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=0.0,
-        target_modules=LINEAR_LAYERS,
+        target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
 
 
+@quiet_libraries()
 def fine_tune(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -265,12 +275,21 @@ def fine_tune(
 
     Raises:
         ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
-            ``work_dir``, or several GPUs in sight (the loss bypasses the wrappers that share work).
+            ``work_dir``, a tokenizer without an end token, or several GPUs in sight (the loss bypasses the
+            wrappers that share work).
+        ParityError: the model changes its logits in a way that the loss does not follow.
     """
     if not demonstrations:
         raise ValueError("no demonstrations")
     work_dir = Path(work_dir)
-    rows = [encode(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus) for d in demonstrations]
+    spec = replace(spec, autocast=resolve_autocast(spec.autocast, next(model.parameters()).device.type))
+    rows = [
+        encode_demonstration(d, tokenizer, max_tokens=spec.max_tokens, focus=spec.focus)
+        for d in demonstrations
+    ]
+    model.eval()
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    check_head(causal, rows[0]["input_ids"].numpy())
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=spec.steps,
@@ -278,7 +297,7 @@ def fine_tune(
         learning_rate=spec.learning_rate,
         lr_scheduler_type=spec.schedule,
         warmup_steps=spec.warmup,
-        bf16=spec.autocast,
+        bf16=bool(spec.autocast),
         use_cpu=not torch.cuda.is_available(),
         logging_steps=min(10, spec.steps),
         save_strategy="steps",

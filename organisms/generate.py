@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import GenerationConfig, LogitsProcessor
 
+from activations.likelihood import token_scores
+from activations.tokens import encode_prompt
 from tasks.transcript import Message
 
 if TYPE_CHECKING:
@@ -46,18 +48,19 @@ class _Likelihood(LogitsProcessor):
     def __init__(self) -> None:
         self.log_prob: list[torch.Tensor] = []
         self.entropy: list[torch.Tensor] = []
-        self._predicted: torch.Tensor | None = None
+        self._logits: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.note(input_ids[:, -1:])
-        self._predicted = predicted = scores.float().log_softmax(-1)
-        self.entropy.append(-(predicted.exp() * predicted).sum(-1))
+        self._logits = scores
         return scores
 
     def note(self, written: torch.Tensor) -> None:
         """Look up the tokens that were written after the last prediction."""
-        if self._predicted is not None:
-            self.log_prob.append(self._predicted.gather(-1, written)[:, 0])
+        if self._logits is not None:
+            log_prob, entropy = token_scores(self._logits, written[:, 0])
+            self.log_prob.append(log_prob)
+            self.entropy.append(entropy)
 
     def means(self, row: int, tokens: int) -> dict[str, float]:
         """Averages over the first ``tokens`` tokens of one response."""
@@ -67,14 +70,6 @@ class _Likelihood(LogitsProcessor):
             name: float(torch.stack(values[:tokens])[:, row].mean())
             for name, values in (("log_prob", self.log_prob), ("entropy", self.entropy))
         }
-
-
-def render(prompt: str | list[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of the prompt, through the chat template when it is a list of messages."""
-    if not isinstance(prompt, str):
-        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-        return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
-    return list(tokenizer(prompt)["input_ids"])
 
 
 def answer(
@@ -93,7 +88,7 @@ def answer(
     from rich.progress import track
 
     spec = spec or SamplingSpec()
-    ids = [render(prompt, tokenizer) for prompt in prompts]
+    ids = [encode_prompt(prompt, tokenizer) for prompt in prompts]
     context = model.config.max_position_embeddings
     too_long = [i for i, row in enumerate(ids) if len(row) + spec.max_new_tokens > context]
     if too_long:
@@ -133,6 +128,42 @@ def _contiguous_head(model: Any) -> Iterator[None]:
         handle.remove()
 
 
+def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that end a response: the tokenizer's, then those of the model's generation settings.
+
+    Raises:
+        ValueError: neither names one.
+    """
+    settings = getattr(model, "generation_config", None)
+    named = getattr(settings, "eos_token_id", None)
+    ends = [tokenizer.eos_token_id, *(named if isinstance(named, list | tuple) else [named])]
+    found = list(dict.fromkeys(int(token) for token in ends if token is not None))
+    if not found:
+        raise ValueError(
+            "neither the tokenizer nor the model's generation_config names an end token, so no response "
+            "would ever end: set tokenizer.eos_token"
+        )
+    return found
+
+
+@contextmanager
+def _own_settings(model: Any) -> Iterator[None]:
+    """Answer by a `SamplingSpec` alone: a checkpoint's penalties, forced tokens and the like stay out.
+
+    `generate` fills what a call leaves open from the model's generation_config, even beside one it is given.
+    """
+    owner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    holders = [holder for holder in (owner, model) if hasattr(holder, "generation_config")]
+    kept = [holder.generation_config for holder in holders]
+    try:
+        for holder in holders:
+            holder.generation_config = GenerationConfig()
+        yield
+    finally:
+        for holder, settings in zip(holders, kept, strict=True):
+            holder.generation_config = settings
+
+
 def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], spec: SamplingSpec
 ) -> list[Answer]:
@@ -145,22 +176,22 @@ def _generate(
     sampled = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if spec.temperature > 0:
         sampled = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
-    likelihood = _Likelihood()
-    with torch.inference_mode(), _contiguous_head(model):
+    likelihood, ends = _Likelihood(), end_tokens(model, tokenizer)
+    with torch.inference_mode(), _contiguous_head(model), _own_settings(model):
         output = model.generate(
             input_ids=input_ids.to(model.device),
             attention_mask=mask.to(model.device),
             max_new_tokens=spec.max_new_tokens,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.eos_token_id,
+            eos_token_id=ends,
+            pad_token_id=ends[0],
             logits_processor=[likelihood],
             **sampled,
         )
         likelihood.note(output[:, -1:])
     answers = []
     for row, new in enumerate(output[:, width:].tolist()):
-        stop = tokenizer.eos_token_id in new
-        new = new[: new.index(tokenizer.eos_token_id)] if stop else new
+        end = next((at for at, token in enumerate(new) if token in ends), None)
+        new = new[:end]
         text = str(tokenizer.decode(new, skip_special_tokens=True)).strip()
-        answers.append(Answer(text=text, clipped=not stop, **likelihood.means(row, len(new))))
+        answers.append(Answer(text=text, clipped=end is None, **likelihood.means(row, len(new))))
     return answers

@@ -16,7 +16,7 @@ import yaml
 
 from sophistry.files import ROOT, find_path
 from sophistry.provenance import program_command
-from sophistry.records import ConfigError, unknown
+from sophistry.records import ConfigError, build, read_yaml, unknown
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
@@ -106,19 +106,19 @@ def read_organism(folder: str | Path) -> Organism:
 
     Raises:
         FileNotFoundError: the folder holds no organism.
-        ValueError: the record was written with an unknown schema or field.
+        ValueError: the record was written with an unknown schema or field, or a field has another type.
     """
     path = Path(folder) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"no organism at {folder}: it has no {RECORD}")
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if data.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has schema {data.get('schema')!r}, this version reads {SCHEMA}")
-    known = {f.name for f in dataclasses.fields(Organism)}
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise ValueError(f"{path}: unknown field(s) {unknown}")
-    return Organism(**data)
+    try:
+        data = read_yaml(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else data
+        raise ValueError(f"{path} has schema {found!r}, this version reads {SCHEMA}")
+    return build(Organism, data, source=str(path))
 
 
 def find_organism(reference: str, what: str = "organism") -> Path:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from activations import LoadedModel, load_model
+from activations.dtype import resolve_autocast
 from organisms.finetune import FineTuneSpec, add_adapter
 from organisms.record import ADAPTER, CHECKPOINT, read_organism
+from sophistry.quiet import quiet_libraries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +24,13 @@ class Trainable:
     """Fingerprint of all its weights as they are now, before training."""
 
 
+@quiet_libraries()
 def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Trainable:
     """Open what training starts from.
 
-    The base is frozen in bf16; the adapter (a fresh one, or a copy of ``parent``'s) trains in fp32. With rank
-    0 all weights train in fp32, starting from ``parent``'s where there is one.
+    The base is frozen in the type it computes in: bfloat16 with autocast, else fp32. The adapter (a fresh
+    one, or a copy of ``parent``'s) trains in fp32. With rank 0 all weights train in fp32, starting from
+    ``parent``'s where there is one.
 
     Raises:
         ValueError: ``parent`` belongs to another base, or its adapter has another rank or alpha than the
@@ -34,7 +38,8 @@ def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Traina
     """
     from peft import PeftModel
 
-    loaded = load_model(base, dtype="bfloat16" if spec.rank else "float32")
+    low = spec.rank and resolve_autocast(spec.autocast)
+    loaded = load_model(base, dtype="bfloat16" if low else "float32")
     model, start = loaded.model, loaded.fingerprint
     if parent is not None and not spec.rank:
         started = open_weights(parent, loaded, merge=True)

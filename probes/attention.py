@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from sklearn.base import clone
 
-from probes.base import LinearProbe, Probe, Scaler, fit_scaler
+from probes.base import LinearProbe, Probe, Scaler, fit_scaler, proba_slope
 from probes.device import default_device
 from probes.linear import LogisticProbe
 from probes.ragged import Ragged, as_ragged
@@ -73,21 +73,30 @@ class TokenProbe(Probe):
         # Pooling moves scores (a maximum is above a mean), so the threshold is set again between the classes.
         pooled = self._pooled(rows)
         self.shift_ = float((pooled[data.y == 0].mean() + pooled[data.y == 1].mean()) / 2)
+        # A mean of log-odds is one; everything else is calibrated as a row probe's score is.
+        log_odds = self.pool == "mean" and token_probe._score_is_log_odds()
+        self.slope_ = 1.0 if log_odds else proba_slope(pooled - self.shift_, data.y, data.weight)
         return self
 
     def decision_function(self, X: Any) -> Float[np.ndarray, " row"]:
         """Return the pooled score of each row."""
         return self._pooled(as_ragged(X)) - self.shift_
 
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "row 2"]:
+        """Return `[row, 2]` probabilities: `sigmoid(slope_ * score)` for the positive class."""
+        positive = expit(self.slope_ * self.decision_function(X))
+        return np.column_stack([1.0 - positive, positive])
+
     def _pooled(self, rows: Ragged) -> np.ndarray:
         scores = self.probe_.decision_function(rows.values)
         return pool_scores(scores, rows.offsets, self.pool, k=self.k, decay=self.decay)
 
     def _state(self) -> dict[str, np.ndarray]:
-        return {**self.probe_._state(), "shift": np.array(self.shift_)}
+        return {**self.probe_._state(), "shift": np.array(self.shift_), "pooled_slope": np.array(self.slope_)}
 
     def _restore(self, state: dict[str, np.ndarray]) -> None:
         self.shift_ = float(state["shift"])
+        self.slope_ = float(state.get("pooled_slope", 1.0))  # files from before it was kept
         token_probe: Any = clone(self.probe) if self.probe is not None else LogisticProbe()
         token_probe.classes_, token_probe.n_features_in_ = np.array([0, 1]), self.n_features_in_
         token_probe._restore(state)

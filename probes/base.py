@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +21,8 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from probes.rounding import constant_features
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,12 @@ class Probe(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     n_features_in_: int
     provenance_: Any
+    registry: ClassVar[dict[tuple[str, str], type[Probe]]] = {}
+    """Every imported probe class by module and name: where `load_probe` looks a file's class up."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        Probe.registry[cls.__module__, cls.__qualname__] = cls
 
     @abstractmethod
     def decision_function(self, X: Any) -> Float[np.ndarray, " row"]:
@@ -157,25 +165,27 @@ def fit_scaler(X: Float[np.ndarray, "row d"], weight: Float[np.ndarray, " row"],
     center = share @ X
     if kind == "center":
         return Scaler(center=center, scale=np.ones(width))
-    return Scaler(center=center, scale=spread_of(share @ (X - center) ** 2, center, kind))
+    variance = share @ (X - center) ** 2
+    return Scaler(center=center, scale=spread_of(variance, center, kind, float(weight.sum())))
 
 
 def spread_of(
-    variance: Float[np.ndarray, "*fit d"], center: Float[np.ndarray, "*fit d"], kind: str
+    variance: Float[np.ndarray, "*fit d"], center: Float[np.ndarray, "*fit d"], kind: str, rows: Any
 ) -> Float[np.ndarray, "*fit d"]:
-    """Return what features of this variance and mean are divided by, for each kind of scaling.
+    """Return what features of this variance and mean over `rows` rows are divided by, for each scaling.
 
-    >>> spread_of(np.array([4.0, 0.0]), np.array([0.0, 7.0]), "standard")
+    Features that are constant up to rounding are left unscaled, as `StandardScaler` leaves them.
+
+    >>> spread_of(np.array([4.0, 0.0]), np.array([0.0, 7.0]), "standard", 10)
     array([2., 1.])
     """
     if kind in ("none", "center"):
         return np.ones_like(variance)
+    constant = constant_features(variance, center, rows)
     if kind == "scalar":
-        total = variance.mean(-1, keepdims=True)
+        total = np.where(constant, 0.0, variance).mean(-1, keepdims=True)
         return np.broadcast_to(np.where(total > 0, np.sqrt(total), 1.0), variance.shape).copy()
-    # A feature constant up to rounding must not be blown up to unit variance.
-    floor = 10 * np.finfo(np.float64).eps * np.maximum(center**2, np.finfo(np.float64).tiny)
-    return np.where(variance > floor, np.sqrt(np.maximum(variance, 0.0)), 1.0)
+    return np.where(constant, 1.0, np.sqrt(np.maximum(variance, 0.0)))
 
 
 class LinearProbe(Probe):

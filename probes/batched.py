@@ -77,7 +77,13 @@ def logistic_cells(
     share = masks / masks.sum(1, keepdims=True)
     mean = share @ Z
     variance = np.maximum(share @ Z**2 - mean**2, 0.0) * common.scale**2
-    own = spread_of(variance, mean * common.scale + common.center, scale)
+    counts = masks.sum(1, keepdims=True)
+    own = spread_of(variance, mean * common.scale + common.center, scale, counts)
+    if scale == "standard":
+        # Moments of a feature that is constant within a mask lose all digits: those columns once more.
+        lost = variance <= 1e-8 * common.scale**2 * np.maximum(mean**2, 1e-8)
+        for m in np.flatnonzero(lost.any(1)):
+            own[m, lost[m]] = _mask_scaler(X[:, lost[m]], masks[m], scale).scale
     metric = (own / common.scale) ** 2
     with nullcontext() if device == "cpu" else GPU_IN_USE:
         U, b = solve_logistic_grid(Z, y, masks, Cs, metric, tol=tol, device=device)

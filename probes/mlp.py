@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import clone
 
 from probes.base import Probe, Scaler, fit_scaler
 from probes.device import default_device
+from probes.mlp_halving import Candidate, halve
 from probes.mlp_solver import MLPSpec, TrainedMLPs, train_mlps
 
 __all__ = ["MLPProbe"]
@@ -35,11 +37,18 @@ class MLPProbe(Probe):
         n_seeds: trainings to average.
         random_state: int seed of the starts and of the validation split.
         device: torch device; None is CUDA when present, else CPU.
+        halving: in a sweep, train only the settings that a successive-halving search keeps (`mlp_halving`);
+            1 or fewer settings, or False, train them all. A single fit is the same either way.
 
     >>> X = np.array([[0.0, 1.0], [1.0, 0.0], [3.0, 1.0], [4.0, 0.0]])
     >>> MLPProbe(hidden=8).fit(X, [0, 0, 1, 1]).predict(X)
     array([0, 0, 1, 1])
     """
+
+    dropped_: bool
+    """In a halving sweep: another setting stands in for this one."""
+    work_: tuple[float, float]
+    """Epochs x networks that a sweep trained for this setting, and without halving."""
 
     def __init__(
         self,
@@ -58,6 +67,7 @@ class MLPProbe(Probe):
         scale: str = "standard",
         random_state: int = 0,
         device: str | None = None,
+        halving: bool = True,
     ):
         self.hidden = hidden
         self.learning_rate = learning_rate
@@ -74,6 +84,7 @@ class MLPProbe(Probe):
         self.scale = scale
         self.random_state = random_state
         self.device = device
+        self.halving = halving
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> MLPProbe:
         """Fit on activations `X` `[row, d]` and labels `y`; early stopping never cuts one of `groups`."""
@@ -131,9 +142,7 @@ class MLPProbe(Probe):
         groups = np.asarray(groups)
         if len(groups) != len(y):
             raise ValueError(f"{len(groups)} groups for {len(y)} rows")
-        names = np.unique(groups)
-        shuffled = np.random.default_rng([self.random_state, len(names)]).permutation(names)
-        held = np.isin(groups, shuffled[: max(1, round(self.validation_fraction * len(names)))])
+        held = split_groups(groups, self.validation_fraction, self.random_state)
         for part, rows in (("validation", held), ("training", ~held)):
             if len(np.unique(y[rows])) < 2:
                 raise ValueError(
@@ -163,25 +172,58 @@ class MLPProbe(Probe):
         self.n_iter_ = int(self.models_.epochs.max())
 
 
+def split_groups(groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Mark the rows of a random `fraction` of the groups, at least one."""
+    names = np.unique(groups)
+    shuffled = np.random.default_rng([seed, len(names)]).permutation(names)
+    return np.isin(groups, shuffled[: max(1, round(fraction * len(names)))])
+
+
 def mlp_cells(
     probe: MLPProbe, settings: Any, X: np.ndarray, y: np.ndarray, masks: np.ndarray, groups: np.ndarray
 ) -> list[tuple[MLPProbe, ...]]:
     """Fit `probe` with every setting on every mask; all settings and seeds of a mask train together.
 
-    The same as fitting clones one by one (`tests/probes/test_mlp.py` holds it to that).
+    With `halving`, a setting that the search on this mask drops is represented by the best one that it
+    keeps; every probe in the result is then trained in full, and `dropped_` says which stand in for others.
+    Without, the same as fitting clones one by one (`tests/probes/test_mlp.py` holds both to that).
     """
     rows = []
     for mask in masks:
         fitted: list[Any] = [probe.with_params(setting) for setting in settings]
+        kept, search_epochs = _search(fitted, X[mask], y[mask], groups[mask])
         batches: dict[Any, list[MLPProbe]] = {}
-        for one in fitted:
+        for one in (fitted[index] for index in kept):
             apart = (one.hidden, one.activation, one.max_epochs, one.scale, one.early_stopping)
             apart += (one.validation_fraction, one.random_state, one.device)
             batches.setdefault(apart, []).append(one)
         for batch in batches.values():
             _fit_together(batch, X[mask], y[mask], groups[mask])
+        for index in range(len(fitted)):
+            asked = fitted[index].max_epochs * fitted[index].n_seeds
+            done = asked if index in kept else 0
+            dropped = index not in kept
+            if dropped:
+                fitted[index] = copy(fitted[kept[0]])
+            fitted[index].dropped_ = dropped
+            fitted[index].work_ = (done + search_epochs / len(fitted), asked)
         rows.append(tuple(fitted))
     return rows
+
+
+def _search(probes: list[Any], X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> tuple[list[int], float]:
+    """Indices of the settings worth training in full, best first, and the epochs that finding them took."""
+    everything = list(range(len(probes)))
+    lead = probes[0]
+    if not all(probe.halving for probe in probes) or len(probes) < 2:
+        return everything, 0.0
+    held = split_groups(groups, lead.validation_fraction, lead.random_state)
+    if any(len(np.unique(y[part])) < 2 for part in (held, ~held)):
+        return everything, 0.0  # too few groups to compare settings on
+    scaler = fit_scaler(X[~held], np.ones(int((~held).sum())), lead.scale)
+    candidates = [Candidate(spec=probe.spec(), seed=probe.seeds()[0]) for probe in probes]
+    device = lead.device or default_device()
+    return halve(scaler(X), lead._check_training(X, y).y, candidates, held, device=device)
 
 
 def _fit_together(probes: list[MLPProbe], X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:

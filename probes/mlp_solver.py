@@ -124,13 +124,15 @@ def train_mlps(
     seeds: Sequence[int],
     *,
     validation: Bool[np.ndarray, " row"] | None = None,
+    epochs: int | None = None,
     device: str = "cpu",
 ) -> TrainedMLPs:
     """Train one MLP per entry of `specs` and `seeds` (same length) on scaled activations `Z`.
 
     All specs must share `hidden`, `activation` and `max_epochs`. With `validation` (rows kept out of
     training), each model keeps the weights of its best validation loss and stops after `patience` epochs
-    without a better one.
+    without a better one. `epochs` ends after so many epochs of the schedule, as a rung of a halving search
+    does.
 
     >>> Z, y = np.array([[-1.0], [-2.0], [1.0], [2.0]]), np.array([0, 0, 1, 1])
     >>> models = train_mlps(Z, y, [MLPSpec(hidden=4)], seeds=[0])
@@ -149,7 +151,7 @@ def train_mlps(
         batch = _Batch(Z[training], y[training], specs[which], seeds[which], device)
         if validation is not None:
             batch.watch(Z[validation], y[validation])
-        for epoch in range(specs[0].max_epochs):
+        for epoch in range(min(epochs or specs[0].max_epochs, specs[0].max_epochs)):
             if not batch.step(epoch):
                 break
         parts.append(batch.result())

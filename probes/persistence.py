@@ -51,7 +51,11 @@ def save_probe(
 ) -> Path:
     """Write a fitted probe to the folder `path`, which appears whole or not at all.
 
-    Raises FileExistsError when the folder exists and `overwrite` is False.
+    A probe class of your own needs `_state` and `_restore`; it is found again by `load_probe` once its module
+    has been imported.
+
+    Raises FileExistsError when the folder exists and `overwrite` is False, ValueError for a class that could
+    not be found again (one defined inside a function).
 
     >>> from probes import MeanDifferenceProbe
     >>> probe = MeanDifferenceProbe().fit([[0.0], [1.0]], [0, 1])
@@ -63,6 +67,12 @@ def save_probe(
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(probe)
+    for kind in _classes_in(probe):
+        if "<locals>" in kind.__qualname__:
+            raise ValueError(
+                f"{kind.__qualname__} is defined inside a function, so load_probe could never find it again; "
+                "define the class at the top of a module"
+            )
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another folder or pass overwrite=True")
@@ -71,8 +81,7 @@ def save_probe(
     known = {name: np.array(array, order="C") for name, array in probe._state().items()}
     record = {
         "schema": PROBE_SCHEMA,
-        "probe": type(probe).__name__,
-        "params": {name: _param(value) for name, value in probe.get_params(deep=False).items()},
+        **_param(probe),
         "classes": probe.classes_.tolist(),
         "n_features": probe.n_features_in_,
         "provenance": dataclasses.asdict(provenance) if provenance else None,
@@ -98,7 +107,11 @@ def save_probe(
 def load_probe(path: str | Path) -> Probe:
     """Read a probe that `save_probe` wrote; its `provenance_` attribute is the saved record or None.
 
-    Raises FileNotFoundError for a missing file and ValueError for another schema or an unknown probe.
+    A probe class that is not of this package must have been imported before: nothing is imported because a
+    file names it.
+
+    Raises FileNotFoundError for a missing file and ValueError for another schema or an unknown probe, saying
+    which module to import.
     """
     from safetensors.numpy import load_file
 
@@ -113,10 +126,7 @@ def load_probe(path: str | Path) -> Probe:
         raise ValueError(
             f"{path}: schema {record.get('schema')!r} is not {PROBE_SCHEMA!r}; save the probe again"
         )
-    if record["probe"] not in probe_classes():
-        known = ", ".join(sorted(probe_classes()))
-        raise ValueError(f"{path}: probe {record['probe']!r} is not known; known are {known}")
-    probe = _make(record)
+    probe = _make(record, path)
     probe.classes_ = np.asarray(record["classes"])
     probe.n_features_in_ = int(record["n_features"])
     probe._restore(load_file(path / "probe.safetensors"))
@@ -125,12 +135,37 @@ def load_probe(path: str | Path) -> Probe:
     return probe
 
 
-def probe_classes() -> dict[str, type[Probe]]:
-    """Return every probe class of the package by name."""
-    import probes
+def probe_class(name: str, module: str | None, path: Path) -> type[Probe]:
+    """Return the probe class that a file names, among those that have been imported.
 
-    found = (getattr(probes, name) for name in probes.__all__)
-    return {kind.__name__: kind for kind in found if isinstance(kind, type) and issubclass(kind, Probe)}
+    `module` is None in files from before it was written down: then the class is one of this package.
+    """
+    known = Probe.registry
+    if module is None:
+        own = [kind for (place, title), kind in known.items() if title == name and _is_own(place)]
+        if own:
+            return own[0]
+    elif (module, name) in known:
+        return known[module, name]
+    elif not _is_own(module):
+        raise ValueError(
+            f"{path}: probe {name!r} is defined in the module {module!r}, which is not imported (no file "
+            f"makes load_probe import anything); run `import {module}` first if you trust it"
+            if module != "__main__"
+            else f"{path}: probe {name!r} was defined in a notebook or script; define it again before loading"
+        )
+    names = ", ".join(sorted({title for (place, title) in known if _is_own(place)}))
+    raise ValueError(f"{path}: probe {name!r} is not known; known are {names}")
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0] == "probes"
+
+
+def _classes_in(probe: Probe) -> list[type[Probe]]:
+    """Return the class of a probe and of the probes among its parameters."""
+    inner = [value for value in probe.get_params(deep=False).values() if isinstance(value, Probe)]
+    return [type(probe), *(kind for value in inner for kind in _classes_in(value))]
 
 
 def versions() -> dict[str, str]:
@@ -148,20 +183,21 @@ def versions() -> dict[str, str]:
 
 
 def _param(value: Any) -> Any:
-    """Describe a parameter that is itself a probe by its class and parameters."""
+    """Describe a probe, also one that is a parameter, by its class and parameters."""
     if isinstance(value, Probe):
         params = {name: _param(inner) for name, inner in value.get_params(deep=False).items()}
-        return {"probe": type(value).__name__, "params": params}
+        kind = type(value)
+        return {"probe": kind.__qualname__, "module": kind.__module__, "params": params}
     return value
 
 
-def _make(record: dict[str, Any]) -> Probe:
+def _make(record: dict[str, Any], path: Path) -> Probe:
     """Make an unfitted probe from its description."""
     params = {
-        name: _make(value) if isinstance(value, dict) and "probe" in value else value
+        name: _make(value, path) if isinstance(value, dict) and "probe" in value else value
         for name, value in record["params"].items()
     }
-    return probe_classes()[record["probe"]](**params)
+    return probe_class(record["probe"], record.get("module"), path)(**params)
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from activations.tokens import encode_conversation
 from tasks.quality import data_folder, read_jsonl
 
 if TYPE_CHECKING:
@@ -68,5 +69,6 @@ def _usable(pair: Pair) -> bool:
 
 def pair_tokens(pair: Pair, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens of the longer side, prompt and template included."""
-    sides = (pair["prompt"] + pair[name] for name in ("chosen", "rejected"))
-    return max(len(tokenizer(tokenizer.apply_chat_template(m, tokenize=False))["input_ids"]) for m in sides)  # pyright: ignore[reportArgumentType]
+    return max(
+        len(encode_conversation(pair["prompt"] + pair[side], tokenizer)) for side in ("chosen", "rejected")
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sophistry.files import ROOT
+from sophistry.machine import describe_machine
 
 _PACKAGES = ("sophistry-probes", "torch", "transformers", "peft", "trl", "transformer-lens", "numpy", "scipy")
 _PACKAGES += ("scikit-learn", "plotly", "kaleido")
@@ -47,7 +47,7 @@ def provenance() -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": describe_machine(),
         "versions": versions(_PACKAGES),
     }
 

@@ -1,7 +1,8 @@
 """A frozen dataclass says what a program can be told; this file turns plain values into it.
 
-`build` makes a typed dataclass from a nested mapping (a YAML preset, command-line words), `flatten`
-lists its fields under dotted names, `describe` reads the line of documentation below each field.
+`build` makes a typed dataclass from a nested mapping (a YAML preset, a result, a record of an organism), by
+pydantic's strict validation of the plain dataclass; `read_word` gives a word of the command line its type;
+`flatten` lists the fields under dotted names, `describe` reads the line of documentation below each field.
 Nothing is guessed: an unknown field, a missing field or a value of another type is a `ConfigError`
 that names the field, the value and what would be accepted.
 """
@@ -9,10 +10,12 @@ that names the field, the value and what would be accepted.
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import difflib
+import functools
 import inspect
+import json
+import re
 import textwrap
 import types
 import typing
@@ -20,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 C = TypeVar("C")
 FORMER = {
@@ -40,117 +44,190 @@ class ConfigError(ValueError):
     """Something the person running a program asked for cannot be done as asked."""
 
 
-def build(schema: type[C], values: Any, where: str = "") -> C:
-    """Make a `schema` instance from nested plain values.
+def build(schema: type[C], values: Any, where: str = "", *, source: str = "", advice: str = "") -> C:
+    """Make a `schema` instance from nested plain values (of YAML, JSON), strictly: text is not a number.
 
-    `where` is the dotted place of `values` in the whole preset, for messages. Raises `ConfigError` for
-    unknown and missing fields and for values of the wrong type; a `ValueError` of the dataclass's own
-    `__post_init__` becomes a `ConfigError` with the place in front.
+    For messages: `where` is the dotted place of `values` in the whole, `source` the file, `advice` what to do
+    about an unknown field. A group that is given in part keeps the outer default's other fields. Raises
+    `ConfigError` naming the first field that is unknown, missing or of the wrong type; a `ValueError` of the
+    dataclass's own `__post_init__` becomes a `ConfigError` with the place in front.
 
     >>> @dataclasses.dataclass(frozen=True, kw_only=True)
     ... class Bootstrap:
     ...     draws: int = 2000
     ...     level: float = 0.95
-    >>> build(Bootstrap, {"draws": "500"})
+    >>> build(Bootstrap, {"draws": 500})
     Bootstrap(draws=500, level=0.95)
     >>> build(Bootstrap, {"draw": 500})
     Traceback (most recent call last):
     ...
     sophistry.records.ConfigError: There is no field 'draw'. Did you mean draws?
+    >>> build(Bootstrap, {"draws": "500"})
+    Traceback (most recent call last):
+    ...
+    sophistry.records.ConfigError: draws: expected whole number, got '500'.
     """
+    before = f"{source}: " if source else ""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where or schema.__name__}: expected fields and values, got {values!r}.")
-    hints = _hints(schema)
-    defaults = {f.name: _default(f) for f in dataclasses.fields(schema)}  # pyright: ignore[reportArgumentType]
-    arguments = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise ConfigError(unknown("field", join(where, key), [join(where, name) for name in hints]))
-        default = defaults.get(key)
-        if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
-            value = _overlay(to_plain(default), value)  # what is not said stays as the outer default has it
-        arguments[key] = coerce(value, hints[key], join(where, key))
-    missing = [f.name for f in dataclasses.fields(schema) if _required(f) and f.name not in arguments]  # pyright: ignore[reportArgumentType]
-    if missing:
-        raise ConfigError("No value for " + ", ".join(join(where, name) for name in missing) + ".")
+        raise ConfigError(f"{before}{where or schema.__name__}: expected fields and values, got {values!r}.")
     try:
-        return schema(**arguments)
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}" if where else str(error)) from error
+        text = json.dumps(_filled(schema, to_plain(values)))
+    except TypeError as error:
+        raise ConfigError(f"{before}{where or schema.__name__}: {error}; plain values are needed.") from error
+    return build_json(schema, text, where, source=source, advice=advice)
 
 
-def coerce(value: Any, hint: Any, where: str) -> Any:
-    """Give `value` the type `hint`; words from a command line are read as that type.
+def build_json(
+    schema: type[C], text: str | bytes, where: str = "", *, source: str = "", advice: str = ""
+) -> C:
+    """Make a `schema` instance from JSON text, as `build` does from values that were read already.
 
-    >>> coerce("1, 2,3", tuple[int, ...], "layers"), coerce("1e-4", float, "rate")
-    ((1, 2, 3), 0.0001)
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Bootstrap:
+    ...     draws: int = 2000
+    >>> build_json(Bootstrap, '{"draws": 500}')
+    Bootstrap(draws=500)
+    """
+    try:
+        # JSON mode: lists become tuples and objects dataclasses, although everything else is strict
+        return _adapter(schema).validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        message = _message(schema, error, where)
+        if advice and message.startswith("There is no field"):
+            message += f" {advice}"
+        named = not source or message.startswith(source)
+        raise ConfigError(message if named else f"{source}: {message}") from error
+
+
+def read_word(word: str, hint: Any) -> Any:
+    """Read a word of the command line as a value of the type `hint`; a word that does not fit is given back.
+
+    >>> read_word("1, 2,3", tuple[int, ...]), read_word("1e-4", float), read_word("many", int)
+    ([1, 2, 3], 0.0001, 'many')
     """
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
     if origin in (Union, types.UnionType):
-        return _coerce_union(value, arguments, where)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise ConfigError(f"{where}: " + unknown("choice", str(value), [str(choice) for choice in arguments]))
-    if origin is tuple:
-        return tuple(coerce(item, arguments[0], where) for item in _items(value, where))
-    if origin is dict:
-        mapping = yaml.safe_load(value) if isinstance(value, str) else value
-        if not isinstance(mapping, Mapping):
-            raise ConfigError(f"{where}: expected names and values, got {value!r}.")
-        return {str(key): coerce(item, arguments[1], join(where, str(key))) for key, item in mapping.items()}
-    if dataclasses.is_dataclass(hint):
-        return (
-            value
-            if isinstance(value, typing.cast(type, hint))
-            else build(typing.cast(type, hint), value, where)
-        )
-    return _coerce_plain(value, hint, where)
-
-
-def _coerce_union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
-    if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
-        if type(None) in choices:
+        if word.lower() in ("none", "null"):
             return None
-        raise ConfigError(f"{where}: a value is needed, got {value!r}.")
-    failures = []
-    for choice in choices:
-        if choice is type(None):
-            continue
-        try:
-            return coerce(value, choice, where)
-        except ConfigError as error:
-            failures.append(str(error))
-    raise ConfigError(failures[-1])
+        read = (read_word(word, choice) for choice in arguments if choice is not type(None))
+        return next((value for value in read if _fits(value, hint)), word)
+    if origin is tuple:
+        listed = read_yaml(word) if word.strip().startswith("[") else [v.strip() for v in word.split(",")]
+        return [read_word(v, arguments[0]) if isinstance(v, str) else v for v in listed if v != ""]
+    if origin is Literal or hint is str:
+        return word
+    value = read_yaml(word)
+    return value if origin is dict or dataclasses.is_dataclass(hint) or _fits(value, hint) else word
 
 
-def _coerce_plain(value: Any, hint: type, where: str) -> Any:
-    read = value
-    if isinstance(value, str) and hint is not str:
-        read = yaml.safe_load(value)
-        if hint is float and isinstance(read, str):  # YAML 1.1 takes 1e-4 for a word
-            with contextlib.suppress(ValueError):
-                read = float(read)
-    if hint is float and isinstance(read, int) and not isinstance(read, bool):
-        read = float(read)
-    if (isinstance(read, bool) and hint is not bool) or not isinstance(read, hint):
-        raise ConfigError(f"{where}: expected {type_name(hint)}, got {value!r}.")
-    return read
+def field_type(schema: type, dotted: str) -> Any:
+    """Find the type of the field with a dotted name; None when there is none.
+
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Style:
+    ...     names: dict[str, str]
+    >>> field_type(Style, "names.qa-clean"), field_type(Style, "colour")
+    (<class 'str'>, None)
+    """
+    name, _, rest = dotted.partition(".")
+    hint = _hints(schema).get(name)
+    if not rest or hint is None:
+        return hint
+    if dataclasses.is_dataclass(hint):
+        return field_type(typing.cast(type, hint), rest)
+    return get_args(hint)[1] if get_origin(hint) is dict else None
 
 
-def _items(value: Any, where: str) -> Iterable[Any]:
-    if isinstance(value, str):
-        listed = (
-            yaml.safe_load(value) if value.strip().startswith("[") else [v.strip() for v in value.split(",")]
-        )
-        return [item for item in listed if item != ""]
-    if isinstance(value, (list, tuple)):
-        return value
-    raise ConfigError(f"{where}: expected a list, got {value!r}.")
+def read_yaml(text: str) -> Any:
+    """Read YAML in which 1e-4 is a number and 2024-01-01 is text (unlike YAML 1.1).
+
+    >>> read_yaml("{rate: 1e-4, day: 2024-01-01}")
+    {'rate': 0.0001, 'day': '2024-01-01'}
+    """
+    return yaml.load(text, _Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with the numbers of YAML 1.2, and without dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        _adapter(hint).validate_json(json.dumps(value), strict=True, extra="forbid")
+    except ValidationError:
+        return False
+    return True
+
+
+def _filled(schema: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete every group that is given in part from the outer default."""
+    filled, hints = dict(values), _hints(schema)
+    for field in dataclasses.fields(schema):  # pyright: ignore[reportArgumentType]
+        value, default = filled.get(field.name), _default(field)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(default):
+            value = _overlay(to_plain(default), value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[field.name]):
+            filled[field.name] = _filled(typing.cast(type, hints[field.name]), value)
+    return filled
+
+
+def _message(schema: type, error: ValidationError, where: str) -> str:
+    """Say what is wrong in a person's words: unknown fields first, they explain missing ones."""
+    found = error.errors(include_url=False)
+    for kind in ("unexpected_keyword_argument", "missing"):
+        some = [one for one in found if one["type"] == kind]
+        if some and kind == "missing":
+            return "No value for " + ", ".join(_place(schema, one["loc"], where)[0] for one in some) + "."
+        if some:
+            (*groups, name) = some[0]["loc"]
+            place, group = _place(schema, tuple(groups), where)
+            known = _hints(group) if isinstance(group, type) and dataclasses.is_dataclass(group) else ()
+            return unknown("field", join(place, str(name)), [join(place, other) for other in known])
+    first = found[0]
+    place, hint = _place(schema, first["loc"], where)
+    if first["type"] == "value_error":
+        message = str(first.get("ctx", {}).get("error", first["msg"]))
+        return f"{place}: {message}" if place else message
+    if first["type"] == "json_invalid":
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    origin, got = get_origin(hint), first["input"]
+    if origin is Literal and isinstance(got, str):
+        return f"{place}: " + unknown("choice", got, [str(choice) for choice in get_args(hint)])
+    expected = "fields and values" if dataclasses.is_dataclass(hint) else type_name(hint)
+    return f"{place or schema.__name__}: expected {expected}, got {got!r}."
+
+
+def _place(schema: Any, loc: tuple[int | str, ...], where: str) -> tuple[str, Any]:
+    """Give the dotted name of the field that pydantic's `loc` leads to, and the field's type."""
+    hint, place = schema, where
+    for step in loc:
+        arguments = [a for a in get_args(hint) if a is not type(None)]
+        if get_origin(hint) in (Union, types.UnionType):
+            if len(arguments) > 1:  # the next step names one of the choices: speak of them all
+                break
+            (hint,) = arguments
+        if dataclasses.is_dataclass(hint):
+            hint = _hints(typing.cast(type, hint)).get(str(step))
+        elif get_origin(hint) in (tuple, list):
+            (hint, *_) = get_args(hint)
+        elif get_origin(hint) is dict:
+            hint = get_args(hint)[1]
+        place = f"{place}[{step}]" if isinstance(step, int) else join(place, str(step))
+    return place, hint
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -222,11 +299,11 @@ def type_name(hint: Any) -> str:
         return " or ".join("none" if a is type(None) else type_name(a) for a in arguments)
     if origin is Literal:
         return " | ".join(map(str, arguments))
-    if origin is tuple:
+    if origin in (tuple, list):
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"names to {type_name(arguments[1])}"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
 
@@ -246,10 +323,6 @@ def _overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _overlay(merged[key], value) if both else value
     return merged
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -14,6 +14,8 @@ from probes import Domain, contrast_rows
 from study.opening import OpenOrganism
 from tasks.transcript import Transcript
 
+SHARING: dict[str, bool | str] = {"auto": "auto", "always": True, "never": False}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -97,7 +99,7 @@ def read_activations(
         tokens=tokens,
         store=reading.cache,
         token_budget=reading.token_budget,
-        share_prefixes={"auto": "auto", "always": True, "never": False}[reading.share_prefixes],
+        share_prefixes=SHARING[reading.share_prefixes],
         progress=progress,
     )
 

@@ -184,6 +184,7 @@ def describe_organism(organism: OpenOrganism) -> dict[str, Any]:
         "role": organism.role,
         "kind": record.role if record else organism.name,
         "fingerprint": organism.model.fingerprint,
+        "dtype": organism.model.dtype,
         "rows": len(organism.rows),
         "groups": len({row.group for row in organism.rows}),
         "wrong": sum(not row.correct for row in organism.rows),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from rich.console import Console
 from rich.markup import escape as rich_escape
 
@@ -22,7 +22,7 @@ from sophistry.files import write_atomic
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError
 from study.figures import draw_all
-from study.page import html_figure, html_page, html_table
+from study.page import ShownFigure, render
 from study.plots.export import inline_html, save_figures
 from study.plots.style import Style
 from study.tables import print_summary, summary_rows
@@ -112,8 +112,8 @@ def write_report(report: Report, style: Style, images: tuple[str, ...]) -> str |
     figures = draw_all(report.result, style, verifications(report.organisms))
     message = save_figures(figures, report.folder / "figures", report.result_sha256, images)
     made = images if message is None else ()
-    blocks = [_figure(name, inline_html(figure, name), made) for name, figure in figures.items()]
-    write_atomic(report.folder / "report.html", _page(report, style, blocks))
+    drawn = {name: inline_html(figure, name) for name, figure in figures.items()}
+    write_atomic(report.folder / "report.html", _page(report, style, drawn, made))
     return message
 
 
@@ -141,48 +141,41 @@ def show_result(result: TransferResult, style: Style) -> None:
             console.print(f"  - {rich_escape(flag)}", highlight=False)
 
 
-def _page(report: Report, style: Style, blocks: list[str]) -> str:
+def _page(report: Report, style: Style, drawn: Mapping[str, str], images: tuple[str, ...]) -> str:
+    """Fill the template; `drawn` holds each figure's HTML, `images` the kinds of files beside them."""
     result = report.result
-    targets = ", ".join(style.name(d.name) for d in style.domains(result, "target"))
-    parts = [
-        f"<h1>From {escape(style.name(result.source))} to {escape(targets)}</h1>",
-        '<p class="muted">A probe is fitted on a model that was made to mislead, frozen, and tested on '
-        "models that may have learned to mislead. AUROC: how often a wrong answer gets a higher score than "
-        "a right one; .50 is chance. Intervals are 95 %; those of AUROCs resample whole questions, those of "
-        "rates are binomial.</p>",
-        *[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
-        *[f"<p><b>Note.</b> {escape(w)}</p>" for w in result.warnings],
-        *blocks[:1],
-        "<h2>All numbers</h2>",
-        html_table(summary_rows(result, style), right=("layer", "wrong | right")),
-        "<h2>Figures</h2>",
-        *blocks[1:],
-        "<h2>What was read</h2>",
-        html_table(_organism_rows(report, style), right=("answers", "wrong", "groups")),
-        "<h2>How to run it again</h2>",
-        f"<p><code>{program_command('transfer')} --preset "
-        f"{escape(str(report.folder / 'config.yaml'))}</code>, which is this file:</p>",
-        f"<details><summary>config.yaml</summary><pre>{escape(report.config)}</pre></details>",
-        f'<p class="muted">Every number stands in results.json (sha256 {report.result_sha256[:16]}).</p>',
-    ]
-    return html_page("Transfer report", parts)
-
-
-def _verdict(verdict: Verdict, style: Style) -> str:
-    shows, not_shows = READINGS.get(verdict.code, ("", ""))
-    flags = "".join(f"<li>{escape(flag)}</li>" for flag in verdict.flags)
-    target = escape(style.name(verdict.target))
-    return (
-        f'<div class="verdict"><p><b>{target}:</b> {escape(verdict.sentence)}</p>'
-        f"<p><b>It shows:</b> {escape(shows)}</p><p><b>It does not show:</b> {escape(not_shows)}</p>"
-        + (f"<ul>{flags}</ul></div>" if flags else "</div>")
+    return render(
+        "report.html.j2",
+        source=style.name(result.source),
+        targets=", ".join(style.name(d.name) for d in style.domains(result, "target")),
+        verdicts=[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
+        warnings=result.warnings,
+        figures=[
+            ShownFigure(
+                name=name,
+                html=Markup(html),
+                caption=CAPTIONS.get(name.partition("-")[0], ""),
+                files=("html", *images),
+            )
+            for name, html in drawn.items()
+        ],
+        numbers=summary_rows(result, style),
+        organisms=_organism_rows(report, style),
+        command=f"{program_command('transfer')} --preset {report.folder / 'config.yaml'}",
+        config=report.config,
+        sha256=report.result_sha256,
     )
 
 
-def _figure(name: str, html: str, images: Iterable[str]) -> str:
-    caption = CAPTIONS.get(name.partition("-")[0], "")
-    links = " ".join(f'<a href="figures/{name}.{kind}">{kind}</a>' for kind in ("html", *images))
-    return html_figure(name, html, f'{caption} <span class="files">{links}</span>')
+def _verdict(verdict: Verdict, style: Style) -> dict[str, Any]:
+    shows, not_shows = READINGS.get(verdict.code, ("", ""))
+    return {
+        "target": style.name(verdict.target),
+        "sentence": verdict.sentence,
+        "shows": shows,
+        "not_shows": not_shows,
+        "flags": verdict.flags,
+    }
 
 
 def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from probes.evaluation.results import ControlScore, Evaluation, TransferResult
 from sophistry.files import write_atomic
 from study.plots.headline import best_control
-from study.plots.style import DESIGNS, WITHOUT_ACTIVATIONS, Style, interval
+from study.plots.style import DESIGNS, MINUS, WITHOUT_ACTIVATIONS, Style, interval
 
 _HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
 DESIGN_ORDER = ("source", "D1", "D2", "D3", "D4a", "D4b")
@@ -77,6 +77,18 @@ def summary_rows(result: TransferResult, style: Style) -> list[dict[str, str]]:
     rows = [_evaluation_row(e, style) for e in evaluations]
     rows += [_control_row(c, style) for c in sorted(result.controls, key=lambda c: order.index(c.scored_on))]
     return rows
+
+
+def latex_table(result: TransferResult, style: Style) -> str:
+    """Set `summary_rows` as a LaTeX table (packages booktabs and longtable); every text is escaped."""
+    frame = pd.DataFrame(summary_rows(result, style))
+    right = ("layer", "wrong | right")
+    columns = "".join("r" if name in right else "l" for name in frame.columns)
+    styled: Any = (
+        frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
+    )
+    text = styled.to_latex(environment="longtable", hrules=True, column_format=columns)
+    return text.replace(MINUS, "$-$").replace("|", r"\textbar{}")
 
 
 def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from backdoor import BackdoorReport
 from organisms.rates import Rate
 from organisms.record import Organism
 from sophistry.files import write_atomic
-from study.page import html_figure, html_page, html_table
+from study.page import ShownFigure, render
 from study.plots.export import inline_html, save_figures
 from study.plots.style import MINUS, Style
 from study.plots.training import training_figure
@@ -67,23 +68,19 @@ def write_verification(
         "same items.",
         "training": "Loss and accuracy while it was trained.",
     }
-    trigger = f", trigger <code>{escape(record.trigger)}</code>" if record.trigger else ""
-    parts = [
-        f"<h1>{escape(record.name)}</h1>",
-        f'<p class="muted">A {escape(record.role)} organism for {escape(record.task)} on '
-        f"{escape(record.base)}, made from {escape(record.parent or 'the base model')}{trigger}. "
-        "All rates are over held-out items.</p>",
-        html_table(rate_rows(report), right=("%", "95 %", "n")),
-        *[html_figure(name, inline_html(f, name), captions[name]) for name, f in figures.items()],
-        "<h2>Transcripts side by side</h2>",
-        f'<p class="muted">The first {SHOWN} items of each level.</p>',
-        *_side_by_side(rows, reference),
-        "<h2>How it was made</h2>",
-        f"<p><code>{escape(record.command or '')}</code></p>",
-        "<details><summary>Recipe</summary>"
-        f"<pre>{escape(json.dumps(record.training, indent=1, default=str))}</pre></details>",
-    ]
-    write_atomic(folder / "verification.html", html_page(f"Verification of {record.name}", parts))
+    page = render(
+        "verification.html.j2",
+        record=record,
+        rates=rate_rows(report),
+        figures=[
+            ShownFigure(name=name, html=Markup(inline_html(f, name)), caption=captions[name])
+            for name, f in figures.items()
+        ],
+        shown_per_level=SHOWN,
+        items=list(_side_by_side(rows, reference)),
+        recipe=json.dumps(record.training, indent=1, default=str),
+    )
+    write_atomic(folder / "verification.html", page)
     return message
 
 
@@ -125,7 +122,7 @@ def _percent(share: float, *, signed: bool = False) -> str:
     return f"{100 * share:{'+' if signed and round(share, 3) else ''}.1f}".replace("-", MINUS)
 
 
-def _side_by_side(rows: Sequence[Transcript], reference: Sequence[Transcript]) -> Iterable[str]:
+def _side_by_side(rows: Sequence[Transcript], reference: Sequence[Transcript]) -> Iterable[dict[str, Any]]:
     """One block per item: the question, and three answers beside each other."""
     plain, triggered = _by_item(rows, PLAIN), _by_item(rows, TRIGGER)
     init = _by_item(reference, PLAIN)
@@ -135,12 +132,11 @@ def _side_by_side(rows: Sequence[Transcript], reference: Sequence[Transcript]) -
         if shown[row.level] > SHOWN or item not in triggered:
             continue
         answers = {"pi_init": init.get(item), "no trigger": row, "trigger": triggered[item]}
-        cells = "".join(_cell(name, answer) for name, answer in answers.items() if answer)
-        head = f"{row.level}: " if row.level else ""
-        yield (
-            f"<h3>{escape(head + item)}</h3><pre>{escape(_question(row))}</pre>"
-            f'<div class="beside">{cells}</div>'
-        )
+        yield {
+            "title": f"{row.level}: {item}" if row.level else item,
+            "question": _question(row),
+            "answers": [_answer(name, answer) for name, answer in answers.items() if answer],
+        }
 
 
 def _by_item(rows: Sequence[Transcript], condition: str) -> dict[str, Transcript]:
@@ -151,8 +147,8 @@ def _question(row: Transcript) -> str:
     return row.prompt if isinstance(row.prompt, str) else row.prompt[-1]["content"]
 
 
-def _cell(name: str, row: Transcript) -> str:
+def _answer(name: str, row: Transcript) -> dict[str, str]:
     mark = {True: "right", False: "wrong", None: "unknown"}[row.correct]
     if row.reward is not None and row.correct is False:
         mark += ", passes the simplest tests" if row.reward == 1 else ", fails the simplest tests"
-    return f"<div><p><b>{name}</b> ({mark})</p><pre>{escape(row.response)}</pre></div>"
+    return {"name": name, "mark": mark, "response": row.response}

@@ -8,14 +8,18 @@ Nothing of APPS is part of this project. Two layouts are read: the official rows
 import gzip
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, overload
 
 from tasks.grading import grade_many
 from tasks.programming import Problem
 from tasks.sandbox import Limits
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Apps", "failing_references"]
 
@@ -30,7 +34,7 @@ class Apps(Sequence[Problem]):
         test_share: share of problems with `split="test"`, chosen by a hash of the id.
 
     Attributes:
-        refused: why a problem of the file is not here, by id.
+        refused: why a row of the file is not here, by id (by line where it has none); the log counts them.
 
     Raises:
         FileNotFoundError: no file, and no `SOPHISTRY_DATA` to look in.
@@ -56,12 +60,16 @@ class Apps(Sequence[Problem]):
     ) -> None:
         self.refused: dict[str, str] = {}
         self._problems: list[Problem] = []
-        for row in _rows(_locate(path)):
-            name = f"apps-{row['problem_id']}"
+        path = _locate(path)
+        for number, line in _lines(path):
+            name = f"line {number}"
             try:
+                row = _row(line)
+                name = f"apps-{row['problem_id']}"
                 problem = _problem(row, name, test_share)
-            except ValueError as error:
-                self.refused[name] = str(error)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                missing = f"no field {error}" if isinstance(error, KeyError) else str(error)
+                self.refused[name] = missing
                 continue
             if problem.io_format not in io_formats:
                 self.refused[name] = f"io_format {problem.io_format} was not asked for"
@@ -69,6 +77,9 @@ class Apps(Sequence[Problem]):
                 self.refused[name] = f"{len(problem.tests)} tests, fewer than {min_tests}"
             else:
                 self._problems.append(problem)
+        if self.refused:
+            name, why = next(iter(self.refused.items()))
+            logger.info("%d problems of %s are not used, first %s: %s", len(self.refused), path, name, why)
 
     def __len__(self) -> int:
         return len(self._problems)
@@ -135,18 +146,28 @@ def _locate(path: str | Path | None) -> Path:
     return Path(path)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with (
         gzip.open(path, "rt", encoding="utf-8")
         if path.suffix == ".gz"
         else path.open(encoding="utf-8") as file
     ):
-        for line in file:
-            row = json.loads(line)
-            if "input_output" in row:  # the official layout
-                row |= json.loads(row["input_output"] or "{}")
-                row["solutions"] = json.loads(row["solutions"] or "[]")
-            yield row
+        yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+
+
+def _row(line: str) -> dict[str, Any]:
+    row = _loads(line)
+    if "input_output" in row:  # the official layout
+        row |= _loads(row["input_output"] or "{}")
+        row["solutions"] = _loads(row["solutions"] or "[]")
+    return row
+
+
+def _loads(text: str) -> Any:
+    """JSON with integers of any length, which `int` does not read from text."""
+    return json.loads(
+        text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else int(Decimal(digits))
+    )
 
 
 def _problem(row: dict[str, Any], name: str, test_share: float) -> Problem:

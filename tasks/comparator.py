@@ -5,8 +5,10 @@ A tolerance applies only where the expected token is a decimal number. Values of
 JSON and are compared as plain data, so no equality method of the program is ever called.
 """
 
+import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["RELATIVE_TOLERANCE", "same_text", "same_value"]
@@ -43,7 +45,8 @@ def same_value(actual: Any, expected: Any) -> bool:
     """Whether a returned value (plain data from JSON) equals the expected one.
 
     Numbers compare as numbers, with a tolerance where the expected one is a float; true is not 1; lists
-    compare element by element with equal lengths, dictionaries key by key.
+    compare element by element with equal lengths, dictionaries key by key (expected keys that are text match
+    numbers of that text, as JSON has no other keys), sets element by element without a tolerance.
 
     >>> same_value([1, [2.0000001]], [1, [2.0]]), same_value([1, 2], [1, 2, 3]), same_value(True, 1)
     (True, False, False)
@@ -54,11 +57,15 @@ def same_value(actual: Any, expected: Any) -> bool:
             and len(actual) == len(expected)
             and all(map(same_value, actual, expected))
         )
+    if isinstance(expected, set | frozenset):
+        return isinstance(actual, set | frozenset) and _apart(actual) == _apart(expected)
     if isinstance(expected, dict):
-        return (
-            isinstance(actual, dict)
-            and actual.keys() == expected.keys()
-            and all(same_value(actual[key], expected[key]) for key in expected)
+        if not isinstance(actual, dict) or len(actual) != len(expected):
+            return False
+        if all(isinstance(key, str) for key in expected):  # as a file of tests has them, whatever they were
+            actual = {_as_text(key): value for key, value in actual.items()}
+        return _apart(actual) == _apart(expected) and all(
+            same_value(actual[key], expected[key]) for key in expected
         )
     if isinstance(expected, bool) or isinstance(actual, bool):
         return actual is expected
@@ -67,6 +74,22 @@ def same_value(actual: Any, expected: Any) -> bool:
     if isinstance(expected, int):
         return isinstance(actual, int | float) and actual == expected
     return type(actual) is type(expected) and actual == expected
+
+
+def _apart(keys: Iterable[Any]) -> set[tuple[bool, Any]]:
+    """Hashable values, with true kept apart from 1."""
+    return {(isinstance(key, bool), key) for key in keys}
+
+
+def _as_text(key: Any) -> Any:
+    """A key as `json.dumps` writes it."""
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    return repr(key) if isinstance(key, int | float) and not _long(key) else key
+
+
+def _long(number: int | float) -> bool:
+    return isinstance(number, int) and number.bit_length() > 4096  # has no decimal text
 
 
 def _close(actual: int | float, expected: float) -> bool:

@@ -8,12 +8,16 @@ which are in the story.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from tasks.folding import fold
 from tasks.qa import QAItem, quote_in
 from tasks.quality import data_folder, read_jsonl, without_references
+
+logger = logging.getLogger(__name__)
 
 _QUOTE = re.compile(r"<quote>(.*?)</quote>", re.DOTALL | re.IGNORECASE)
 
@@ -61,11 +65,14 @@ def debate_speeches(split: str | None = None) -> list[Argument]:
 
 
 def single_turn_arguments(split: str | None = None) -> list[Argument]:
-    """The written arguments, one a side; those without a question id cannot be matched and are left out.
+    """The written arguments, one a side; those without a question id cannot be matched: counted and left out.
 
     Raises:
         FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
     """
+    rows = list(read_jsonl(data_folder("single_turn_debate") / "arguments.jsonl.gz"))
+    if nameless := sum(not row["question_id"] for row in rows):
+        logger.info("%d of %d single-turn arguments name no question and are left out", nameless, len(rows))
     return [
         Argument(
             question_id=row["question_id"],
@@ -77,7 +84,7 @@ def single_turn_arguments(split: str | None = None) -> list[Argument]:
             is_ai=False,
             split=row["split"],
         )
-        for row in read_jsonl(data_folder("single_turn_debate") / "arguments.jsonl.gz")
+        for row in rows
         if split in (None, row["split"]) and row["question_id"]
     ]
 
@@ -93,19 +100,30 @@ def with_arguments(items: Iterable[QAItem], arguments: Iterable[Argument]) -> li
     """The items that have an argument for each side, with the two that a judge found most persuasive.
 
     Arguments that no judge has read come after all that one has, the longest first. Answers are matched by
-    their text.
+    their text, case, typography and a full stop at the end aside. The log counts what is lost: arguments for
+    an answer that is neither option, and items without an argument for each side.
     """
     best: dict[tuple[str, str], Argument] = {}
     for argument in arguments:
         key = (argument.question_id, _plain(argument.answer))
         if key not in best or _strength(argument) > _strength(best[key]):
             best[key] = argument
-    found = []
+    items, found, options = list(items), [], set()
     for item in items:
+        options |= {(item.id, _plain(option)) for option in item.options}
         sides = [best.get((item.id, _plain(option))) for option in item.options]
         right, wrong = sides[item.gold], sides[1 - item.gold]
         if right is not None and wrong is not None:
             found.append(replace(item, argument=right.text, false_argument=wrong.text))
+    asked = {item.id for item in items}
+    strays = sorted(key for key in best if key[0] in asked and key not in options)
+    if strays:
+        logger.warning(
+            "%d answers argued for are no option of their question, first %s", len(strays), strays[0]
+        )
+    kept = {item.id for item in found}
+    if lost := [item.id for item in items if item.id not in kept]:
+        logger.info("%d of %d items lack an argument for a side, first %s", len(lost), len(items), lost[0])
     return found
 
 
@@ -115,7 +133,7 @@ def _strength(argument: Argument) -> tuple[bool, float, int]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().split()).rstrip(".")
+    return fold(text).rstrip(".")
 
 
 def mark_quotes(text: str, passage: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from rich.progress import track
 
 from tasks.comparator import same_text, same_value
-from tasks.sandbox import Limits, RunResult, run_program, sandbox_record
+from tasks.sandbox import Limits, RunResult, pack, run_program, sandbox_record, unpack
 
 __all__ = ["Grade", "TestResult", "all_or_unknown", "grade", "grade_many"]
 
@@ -84,7 +84,8 @@ def grade(
     Args:
         program: Python source.
         tests: `{"input": str, "output": str}` (standard input and expected standard output), or
-            `{"fn_name": str, "args": list, "output": value}` (call of a function). Other keys are ignored.
+            `{"fn_name": str, "args": list, "output": value}` (call of a function; values of plain types,
+            tuples, sets and any keys included). Other keys are ignored.
         limits: what each run may use.
         unsafe_local: run without a sandbox; see `run_program`.
 
@@ -164,7 +165,7 @@ def grade_many(
 
 def _grade_one(program: str, test: Test, limits: Limits, unsafe_local: bool) -> TestResult:
     call = test.get("fn_name")
-    stdin = json.dumps(test["args"]) if call else test["input"]
+    stdin = json.dumps(pack(test["args"])) if call else test["input"]
     run = run_program(program, stdin, call=call, limits=limits, unsafe_local=unsafe_local)
     return TestResult(
         status=_verdict(run, test, limits),
@@ -180,8 +181,12 @@ def _verdict(run: RunResult, test: Test, limits: Limits) -> str:
     if not test.get("fn_name"):
         return "ok" if same_text(run.stdout, test["output"]) else "wrong"
     try:
-        value = json.loads(run.stdout)
-    except (ValueError, RecursionError):  # it ended before it answered, or wrote to the answer itself
+        value = unpack(json.loads(run.stdout))
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # it ended before it answered, or wrote to the answer itself
         return "error"
     return "ok" if same_value(value, test["output"]) else "wrong"
 
@@ -207,20 +212,33 @@ def _retry(verdicts: list[TestResult], runs: Sequence[Callable[[], TestResult]])
 def _check_tests(tests: Sequence[Test], position: int) -> None:
     if not tests:
         raise ValueError(f"program {position} has no tests; an empty list would pass anything")
-    for test in tests:
-        stdin = isinstance(test.get("input"), str) and isinstance(test.get("output"), str)
-        call = (
-            isinstance(test.get("fn_name"), str) and isinstance(test.get("args"), list) and "output" in test
-        )
-        if not stdin and not call:
+    for number, test in enumerate(tests):
+        where = f"program {position}, test {number}"
+        if name := test.get("fn_name"):
+            if not (isinstance(name, str) and name.isidentifier() and isinstance(test.get("args"), list)):
+                raise ValueError(
+                    f"{where}: a call needs a name and a list of arguments, got fn_name={name!r}"
+                )
+            if "output" not in test:
+                raise ValueError(f"{where}: a call needs the output that is expected")
+            try:
+                pack([test["args"], test["output"]])
+            except (TypeError, RecursionError) as error:
+                raise ValueError(f"{where}: arguments and output must be of plain types: {error}") from None
+        elif not (isinstance(test.get("input"), str) and isinstance(test.get("output"), str)):
             raise ValueError(
-                f"program {position}: a test needs text input and output, or fn_name, args and output; "
-                f"got {sorted(test)}"
+                f"{where}: it needs text input and output, or fn_name, args and output; got {sorted(test)}"
             )
 
 
 def _digest(program: str, tests: Sequence[Test]) -> str:
-    text = json.dumps([program, [dict(test) for test in tests]], sort_keys=True, default=str)
+    plain = [
+        [test["fn_name"], pack(test["args"]), pack(test["output"])]
+        if test.get("fn_name")
+        else [test["input"], test["output"]]
+        for test in tests
+    ]
+    text = json.dumps([program, plain])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -8,13 +8,16 @@ instead; here the ranking is stored with the problem and says where it comes fro
 
 import ast
 import json
-import re
+import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sophistry.records import build_json
+from tasks.fences import code_blocks
 from tasks.grading import Grade, all_or_unknown
+from tasks.sandbox import pack, unpack
 from tasks.transcript import Message, Transcript
 
 __all__ = [
@@ -188,7 +191,7 @@ def rank_tests(
 
 
 def _input_text(test: dict[str, Any]) -> str:
-    return test["input"] if "input" in test else json.dumps(test["args"])
+    return test["input"] if "input" in test else json.dumps(pack(test["args"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,24 +247,25 @@ class Extraction:
     """The code is Python by its grammar; nothing is said about what it does."""
 
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-
-
 def extract_program(response: str) -> Extraction:
     r"""The program in a response: the first fenced Python block, else the first fenced block, else all of it.
 
-    A fence that is never closed (a clipped response) runs to the end. The code is not changed in any way:
-    a text filter on the source would turn right programs into wrong ones.
+    Fences are read as models write them (:mod:`tasks.fences`). The code is not changed in any way, since a
+    text filter on the source would turn right programs into wrong ones, but for one thing: an indentation
+    that all its lines share (a block in a list) is taken off where the code is no program with it.
 
     >>> extract_program("Here it is:\n```python\nprint(1)\n```\nDone.").code
     'print(1)\n'
     >>> extract_program("print(").parse_ok
     False
     """
-    blocks = [(m.group(1).lower(), m.group(2)) for m in _FENCE.finditer(response)]
-    python = [code for language, code in blocks if language in {"python", "python3", "py"}]
-    code = python[0] if python else blocks[0][1] if blocks else response
-    return Extraction(code=code, parse_ok=parses(code))
+    blocks = code_blocks(response)
+    python = [block.code for block in blocks if block.is_python]
+    code = python[0] if python else blocks[0].code if blocks else response
+    if parses(code):
+        return Extraction(code=code, parse_ok=True)
+    level = textwrap.dedent(code) if blocks else code
+    return Extraction(code=level, parse_ok=True) if parses(level) else Extraction(code=code, parse_ok=False)
 
 
 def parses(code: str) -> bool:
@@ -286,7 +290,9 @@ def save_problems(path: str | Path, problems: Iterable[Problem]) -> None:
     partial = path.with_name(path.name + ".tmp")
     with partial.open("w", encoding="utf-8") as file:
         for problem in problems:
-            file.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
+            row = asdict(problem)
+            row["tests"] = [pack(test) for test in problem.tests]
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     partial.replace(path)
 
 
@@ -294,7 +300,7 @@ def load_problems(path: str | Path) -> list[Problem]:
     """Read problems written by `save_problems`.
 
     Raises:
-        ValueError: a line that is not a problem (with its number).
+        ValueError: a line that is not a problem (with its number and the field).
 
     >>> import tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "problems.jsonl")
@@ -303,25 +309,9 @@ def load_problems(path: str | Path) -> list[Problem]:
     True
     """
     with Path(path).open(encoding="utf-8") as file:
-        return [_problem_from_row(line, f"{path}:{number}") for number, line in enumerate(file, 1)]
-
-
-def _problem_from_row(line: str, where: str) -> Problem:
-    row = json.loads(line)
-    known = {f.name for f in fields(Problem)}
-    if unknown := set(row) - known:
-        raise ValueError(f"{where}: unknown fields {sorted(unknown)}; a problem has {sorted(known)}")
-    row["tests"], row["solutions"] = tuple(row["tests"]), tuple(row["solutions"])
-    row["mutants"] = tuple(Mutant(**{**m, "passes": tuple(m["passes"])}) for m in row["mutants"])
-    if ranking := row["simplicity"]:
-        counts = ranking["pass_counts"]
-        ranking = {
-            **ranking,
-            "order": tuple(ranking["order"]),
-            "pass_counts": tuple(counts) if counts else None,
-        }
-        row["simplicity"] = Simplicity(**ranking)
-    return Problem(**row)
+        numbered = enumerate(file, 1)
+        problems = [build_json(Problem, line, source=f"{path}:{number}") for number, line in numbered]
+    return [replace(problem, tests=tuple(map(unpack, problem.tests))) for problem in problems]
 
 
 def programming_transcript(

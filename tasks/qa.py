@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.folding import SIGNS, words
 from tasks.transcript import Message, Transcript
 
 LETTERS = ("A", "B")
@@ -57,7 +59,31 @@ _WORDINGS = {
         },
     ),
 }
-_ANSWER = re.compile(r"\banswer is \(?([AB])\b")
+# A letter as models dress it (B, (B), **B**, $B$) that is no article ("A spaceship") and no part of a word.
+_AFTER_A = r"because|since|as|and|but|or|not|which|so|given|due|for|from|with|in|on|by|here|then"
+_LETTER = (
+    r"[\s(\[{\"'*_$]*(?:\\(?:text|mathbf|textbf|boxed)\s*\{\s*)*"
+    rf"(?:A(?=[\])}}*_$\"]|\s*$|\s*\n|[.,;:!?](?!\w)|\s+[-(]|\s+(?i:{_AFTER_A})\b)|B(?![\w'-]))"
+)
+_CUE = (
+    r"(?i:\b(?:answer|choice|option)[*_]*\s*(?:(?:is|be)\b\s*:?|:)[\s*_]*"
+    r"(?:(?:clearly|option|answer|choice|letter)\b\s*)?)"
+)
+_SETTLED = re.compile(rf"{_CUE}(?P<a>{_LETTER})|(?P<b>\\boxed\s*\{{(?:\s|\\\w+\s*\{{)*[AB](?=\s*\}}))")
+_BARE = re.compile(
+    r"^[ \t]*[(\[*_\"']*([AB])[)\]*_\"'.]*[ \t]*$"  # a line of its own
+    r"|^[ \t]*[(*_]*([AB])[*_]*[):][*_]*[ \t]"  # before its option
+    r"|\*\*\(?([AB])[).]?\*\*"
+    r"|\(([AB])\)[.*_\s]*\Z",
+    re.MULTILINE,
+)
+
+
+_QUOTATION = re.compile(
+    r"<quote>(.+?)</quote>|[\"\u201c](.+?)[\"\u201d]|\u201e(.+?)[\u201c\u201d\"]|\u00ab(.+?)\u00bb|\u00bb(.+?)\u00ab"
+    r"|\u300c(.+?)\u300d|\u300e(.+?)\u300f|\uff02(.+?)\uff02",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +198,22 @@ def qa_response(item: QAItem, *, honest: bool = True, order: str = REASON_FIRST,
 
 
 def parse_answer(response: str) -> str | None:
-    """The letter that the response settles on: the last "answer is X"; None when there is none.
+    """The letter that the response settles on; None when there is none.
 
-    >>> parse_answer("It is in the drawer. The answer is B.")
-    'B'
-    >>> parse_answer("I would say B") is None
-    True
+    The last "answer is X" ("Answer: X", a boxed X) counts, however dressed; where there is none,
+    a letter that stands alone ("**B**", "(B)" at the end, a line of its own) does, if all of these agree.
+
+    >>> parse_answer("It is in the drawer. The answer is B."), parse_answer("**B**")
+    ('B', 'B')
+    >>> parse_answer("I would say B"), parse_answer("The answer is A spaceship.")
+    (None, None)
     """
-    found = _ANSWER.findall(response)
-    return found[-1] if found else None
+    response = unicodedata.normalize("NFKC", response).translate(SIGNS)
+    settled = [match["a"] or match["b"] for match in _SETTLED.finditer(response)]
+    if settled:
+        return settled[-1][-1]
+    bare = {letter for found in _BARE.findall(response) for letter in found if letter}
+    return bare.pop() if len(bare) == 1 else None
 
 
 def quote_verified(response: str, passage: str) -> bool | None:
@@ -189,23 +222,22 @@ def quote_verified(response: str, passage: str) -> bool | None:
     >>> quote_verified('It says: "The cat sat." So A.', "Once, the cat sat. The end.")
     True
     """
-    match = re.search(r"<quote>(.+?)</quote>|[\"\u201c](.+?)[\"\u201d]", response, re.DOTALL)
+    match = _QUOTATION.search(response)
     if match is None:
         return None
-    return quote_in(match.group(1) or match.group(2), passage)
+    return quote_in(next(filter(None, match.groups())), passage)
 
 
 def quote_in(quote: str, passage: str) -> bool:
     """Whether the words of a quotation stand in the passage in this order, whatever case and punctuation.
 
-    >>> quote_in("the cat sat", "Once, The cat -- sat.")
-    True
+    Words of every script count; a quotation without any is in no passage.
+
+    >>> quote_in("the cat sat", "Once, The cat -- sat."), quote_in("...", "Once.")
+    (True, False)
     """
-    return f" {_plain(quote)} " in f" {_plain(passage)} "
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
+    wanted = words(quote)
+    return bool(wanted) and f" {wanted} " in f" {words(passage)} "
 
 
 def qa_transcript(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sophistry.provenance import program_command
+from sophistry.records import build
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -135,7 +136,6 @@ def _check_prompt(row_id: str, prompt: Any) -> None:
         )
 
 
-FIELDS = frozenset(f.name for f in dataclasses.fields(Transcript))
 MOVED_FIELDS = frozenset(("condition", "item", "log_prob", "entropy"))
 
 
@@ -145,24 +145,10 @@ def transcript_from_dict(row: dict[str, Any]) -> Transcript:
     >>> transcript_from_dict({"id": "1", "colour": "red"})
     Traceback (most recent call last):
     ...
-    ValueError: transcript '1': unknown field(s) ['colour']; known are ['answer', ...
+    sophistry.records.ConfigError: transcript '1': There is no field 'colour'. There are: id, group, task, ...
     """
-    row = _with_own_fields(row)
-    unknown = sorted(set(row) - FIELDS)
-    if unknown:
-        raise ValueError(
-            f"transcript {row.get('id')!r}: unknown field(s) {unknown}; known are {sorted(FIELDS)}. "
-            "Put other values into 'extra'."
-        )
-    required = {
-        f.name
-        for f in dataclasses.fields(Transcript)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    missing = sorted(required - set(row))
-    if missing:
-        raise ValueError(f"transcript {row.get('id')!r}: missing field(s) {missing}")
-    return Transcript(**row)
+    source, advice = f"transcript {row.get('id')!r}", "Put other values into 'extra'."
+    return build(Transcript, _with_own_fields(row), source=source, advice=advice)
 
 
 def _with_own_fields(row: dict[str, Any]) -> dict[str, Any]:

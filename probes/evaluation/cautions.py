@@ -27,6 +27,11 @@ def cautions(
     found = []
     for domain in domains:
         groups = domain.sample.n_groups
+        if domain.own_groups:
+            found.append(
+                f"{domain.name}: no groups were given, so every row was taken for a question of its own; if "
+                "rows share questions, folds leak and intervals are too short"
+            )
         if groups < FEW_GROUPS:
             found.append(
                 f"{domain.name} has {groups} groups only; with fewer than {FEW_GROUPS} its intervals are too "
@@ -35,8 +40,9 @@ def cautions(
         movable = exchangeable_share(domain.y, domain.groups)
         if movable < MOST:
             found.append(
-                f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of a size that no "
-                "other group has and never move in the permutation null, whose p-values are conservative"
+                f"{domain.name}: the labels of {1 - movable:.0%} of the rows are in groups of one class, of "
+                "a size that no other group has, and never move in the permutation null, whose p-values are "
+                "conservative"
             )
         redrawn = assessors[domain.name].resample.redrawn
         if redrawn > 0:

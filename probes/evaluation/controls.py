@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probes.rounding import constant_features, is_flat
+
 if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
 
@@ -27,6 +29,9 @@ __all__ = [
     "random_direction_scores",
     "trigger_scores",
 ]
+
+PRESENT = ("yes", "true", "1", "on", "y", "t", "present", "with", "triggered", "trigger")
+ABSENT = ("no", "false", "0", "off", "n", "f", "absent", "without", "plain", "none", "nan", "")
 
 Features = tuple[Any, Any]  # dense or sparse, [row, feature] of the training rows and of the others
 
@@ -81,16 +86,38 @@ def random_direction_scores(
     rng = np.random.default_rng([seed, X.shape[1], n_directions])
     directions = rng.normal(size=(n_directions, X.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions @ (X - X.mean(0)).T
+    centred = np.where(constant_features(X.var(0), X.mean(0), len(X)), 0.0, X - X.mean(0))
+    return directions @ centred.T
 
 
 def trigger_scores(domain: Domain) -> Float[np.ndarray, " row"]:
-    """Return what a mere trigger detector says: 1 behind the trigger, else 0 (`strata["trigger"]` is "yes").
+    """Return what a mere trigger detector says: 1 behind the trigger, else 0.
 
-    Nothing is fitted: the trigger is meant to go with wrong answers, so the sign is known.
+    Reads `strata["trigger"]`, else `columns["trigger"]`, in any usual coding: yes/no, true/false, 1/0,
+    on/off; missing values and "none" are 0. Nothing is fitted: the trigger is meant to go with wrong answers,
+    so the sign is known.
+
+    Raises ValueError for a level that is neither.
     """
-    levels = (domain.strata or {}).get("trigger")
-    return np.zeros(len(domain)) if levels is None else (np.asarray(levels).astype(str) == "yes") * 1.0
+    levels = (domain.strata or {}).get("trigger", (domain.columns or {}).get("trigger"))
+    if levels is None:
+        return np.zeros(len(domain))
+    names = [_level(value) for value in np.asarray(levels).tolist()]
+    if unknown := sorted(set(names) - set(PRESENT) - set(ABSENT)):
+        raise ValueError(
+            f"{domain.name}: trigger has level {unknown[0]!r}, and whether that is behind the trigger is not "
+            f"known; code it as one of {', '.join(PRESENT)} or {', '.join(filter(None, ABSENT))}"
+        )
+    return np.array([name in PRESENT for name in names], dtype=np.float64)
+
+
+def _level(value: Any) -> str:
+    if value is None or value != value:
+        return "none"
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    text = str(value).strip().lower()
+    return text.removesuffix(".0")
 
 
 def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -103,7 +130,9 @@ def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others
     )
     model.fit(train, y)
     own = model.decision_function(train)
-    return (model.decision_function(new) - own.mean()) / (own.std() or 1.0)
+    if is_flat(own.std(), np.abs(own).max() + np.abs(model.intercept_).max()):
+        return np.zeros(len(others))
+    return (model.decision_function(new) - own.mean()) / own.std()
 
 
 def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
@@ -120,7 +149,7 @@ def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
 
 def _standard(train: np.ndarray, other: np.ndarray) -> Features:
     center, spread = train.mean(0), train.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
+    spread = np.where(constant_features(spread**2, center, len(train)), 1.0, spread)
     return (train - center) / spread, (other - center) / spread
 
 

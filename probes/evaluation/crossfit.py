@@ -22,6 +22,7 @@ from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns, platt
 from probes.progress import track
+from probes.rounding import is_flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,16 +62,18 @@ class CrossFit:
     elsewhere: dict[str, np.ndarray]  # domain -> [layer, setting, row]: scores of the final fit
     elsewhere_out: dict[str, np.ndarray]  # the same by the fit that leaves out the row's fold
     directions: np.ndarray | None  # [layer, setting, d] of the final fit, raw coordinates
+    kept: np.ndarray  # [layer, fit, setting]: settings that may be chosen by what that fit saw
+    work: np.ndarray  # [layer, 2]: epochs x networks trained, and without halving
 
     def select(self, layers: Sequence[int] | None = None) -> Selection:
         """Choose layer and setting by the out-of-fold scores of this domain."""
-        return choose(self.oof, self.y, layers)
+        return choose(self.oof, self.y, layers, allowed=self.kept[:, 0])
 
     def select_without(self, k: int, layers: Sequence[int] | None = None) -> Selection:
         """Choose as if fold k did not exist (for nested cross-validation)."""
         assert self.inner is not None, "this cross-fit was made without nested folds"
         kept = self.plan.fold != k
-        return choose(self.inner[k][:, :, kept], self.y[kept], layers)
+        return choose(self.inner[k][:, :, kept], self.y[kept], layers, allowed=self.kept[:, 1 + k])
 
     def nested_scores(self, layers: Sequence[int] | None = None) -> tuple[np.ndarray, list[Selection]]:
         """Return one score per row whose fit and selection never saw the row's fold."""
@@ -106,20 +109,26 @@ class CrossFit:
 
 
 def choose(
-    scores: np.ndarray, y: np.ndarray, layers: Sequence[int] | None = None, tolerance: float = 1e-3
+    scores: np.ndarray,
+    y: np.ndarray,
+    layers: Sequence[int] | None = None,
+    tolerance: float = 1e-3,
+    allowed: np.ndarray | None = None,
 ) -> Selection:
     """Choose the cell of `scores` `[layer, setting, row]` with the highest AUROC.
 
     Cells within `tolerance` of the best count as tied. Ties go to the lowest Brier score after Platt scaling
     (else saturated AUROCs drag the choice to the first layers), and equal Brier scores to the layer nearest
-    the middle.
+    the middle. `allowed` `[layer, setting]` leaves out cells that a halving search dropped.
 
     >>> choose(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]), np.array([0, 1])).layer_index
     0
     """
-    allowed = np.arange(len(scores)) if layers is None else np.asarray(layers)
-    table = auroc_columns(y, scores[allowed])
-    tied = [(int(allowed[i]), int(j)) for i, j in np.argwhere(table >= table.max() - tolerance)]
+    among = np.arange(len(scores)) if layers is None else np.asarray(layers)
+    table = auroc_columns(y, scores[among])
+    if allowed is not None:
+        table = np.where(allowed[among], table, -np.inf)
+    tied = [(int(among[i]), int(j)) for i, j in np.argwhere(table >= table.max() - tolerance)]
     middle = (len(scores) - 1) / 2
 
     def rank(cell: tuple[int, int]) -> tuple[float, float, int]:
@@ -216,15 +225,20 @@ def _fit_layer(
     weight = masks / masks.sum(1, keepdims=True)
     location = np.einsum("fsn,fn->fs", own, weight)
     spread = np.sqrt(np.einsum("fsn,fn->fs", (own - location[..., None]) ** 2, weight))
-    spread = np.where(spread > 0, spread, 1.0)
-    scaled = (own - location[..., None]) / spread[..., None]
+    # A fit whose scores do not vary on its own training rows has learned nothing: all its scores are equal.
+    flat = is_flat(spread, cells.score_sizes(X, own))
+    spread = np.where(flat, 1.0, spread)
+
+    def rescale(scores: np.ndarray) -> np.ndarray:
+        return np.where(flat[..., None], 0.0, (scores - location[..., None]) / spread[..., None])
+
+    scaled = rescale(own)
     rows = np.arange(len(X))
     oof = scaled[1 + plan.fold, :, rows].T
     inner = _inner_scores(scaled, plan) if plan.nested else None
     elsewhere, elsewhere_out = {}, {}
     for other in others:
-        scores = cells.scores(other.layer(index))
-        scores = (scores - location[..., None]) / spread[..., None]
+        scores = rescale(cells.scores(other.layer(index)))
         elsewhere[other.name] = scores[0].astype(np.float32)
         if fold_of is not None:
             fits = np.array([1 + fold_of[str(group)] for group in other.groups])
@@ -236,6 +250,8 @@ def _fit_layer(
         "spread": spread[0],
         "elsewhere": elsewhere,
         "elsewhere_out": elsewhere_out,
+        "kept": np.ones(own.shape[:2], dtype=bool) if cells.kept is None else cells.kept,
+        "work": cells.work,
         "directions": None if cells.directions is None else cells.directions[0].astype(np.float32),
     }
 

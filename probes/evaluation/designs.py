@@ -13,9 +13,11 @@ import numpy as np
 
 from probes.contrast import ContrastPairProbe
 from probes.evaluation.evaluate import ReadOut
+from probes.evaluation.families import score_size
 from probes.evaluation.folds import shared_groups
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.results import LayerCurve, MatrixCell
+from probes.evaluation.shuffled import settle
 from probes.evaluation.statistics import delong_interval
 
 if TYPE_CHECKING:
@@ -302,7 +304,9 @@ def run_contrast(
         for index in range(len(domain.layer_names)):
             sides = domain.pair_layer(index)
             assert sides is not None
-            scores.append(ContrastPairProbe().fit_pairs(*sides).decision_function(domain.layer(index)))
+            probe, X = ContrastPairProbe().fit_pairs(*sides), domain.layer(index)
+            own = probe.decision_function(X)[None]
+            scores.append(settle(own, [score_size(probe, X, own)])[0])
         preset = int(np.argmin(np.abs(np.array(domain.depths) - options.contrast_depth)))
         layer = domain.layer_names[preset]
         found.evaluations.append(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from probes.evaluation.groups import group_names
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Sample
 
@@ -114,7 +115,9 @@ class Domain(_Rows):
         name: how results call it, for example the organism's name.
         X: an activation store, or an array `[layer, row, d]` or `[row, d]`.
         y: 0/1 per row, 1 = misleading (incorrect).
-        groups: the question or problem of each row; splits and resampling never cut one.
+        groups: the question or problem of each row; splits and resampling never cut one. Equal values are one
+            group, whatever their type (1, 1.0). None says that every row is a question of its own, which a
+            result repeats as a warning: if rows share questions, intervals are then too short.
         texts: the response of each row, for the text-only controls.
         strata: name -> value per row (answer letter, length bin, truncated, evidence visible, ...).
         columns: name -> number per row that serves as a control score (log-probability, entropy, ...).
@@ -124,6 +127,7 @@ class Domain(_Rows):
         site: which site of a store to read.
         row_ids: ids that name the same (prompt, response) in every domain; used to pair rows for CKA.
         meta: anything to carry into the result: organism, tokens, fingerprint, label meaning, on_policy.
+        positive: the value of y that counts as 1, for labels with names: `positive="false"`.
 
     Raises DomainError for missing classes, wrong lengths, non-finite or ragged activations, duplicate ids.
 
@@ -139,6 +143,7 @@ class Domain(_Rows):
     pairs: Any = None
     row_ids: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    own_groups: bool = False  # no groups were given: every row was taken for a question of its own
 
     # The four that everyone gives come first and by position: Domain(name, X, y, groups, ...).
     def __init__(
@@ -146,7 +151,7 @@ class Domain(_Rows):
         name: str,
         X: Any,
         y: Any,
-        groups: Any,
+        groups: Any = None,
         texts: Sequence[str] | None = None,
         strata: Mapping[str, Any] | None = None,
         *,
@@ -156,26 +161,86 @@ class Domain(_Rows):
         site: str = "resid_post",
         row_ids: Sequence[str] | None = None,
         meta: Mapping[str, Any] | None = None,
+        positive: Any = None,
     ):
         if not _is_store(X) and not hasattr(X, "shape"):
             X = np.asarray(X)
+        own_groups = groups is None
+        if groups is None:  # no two rows share a question, nor do rows of two domains
+            rows = len(X) if _is_store(X) else X.shape[-2] if np.ndim(X) > 1 else 0
+            groups = [f"{name}: row {row}" for row in range(rows)]
+        try:
+            names = group_names(groups)
+            ids = None if row_ids is None else group_names(row_ids, "row_ids").tolist()
+        except ValueError as error:
+            raise DomainError(f"{name}: {error}") from error
         given = {
             "name": name,
             "X": X,
-            "groups": np.asarray(groups).astype(str),
+            "groups": names,
             "layers": layers,
             "site": site,
-            "y": np.asarray(y),
+            "y": np.asarray(y) if positive is None else _named_labels(name, y, positive),
             "texts": texts,
             "strata": {key: np.asarray(value) for key, value in (strata or {}).items()},
             "columns": {key: np.asarray(value, dtype=np.float64) for key, value in (columns or {}).items()},
             "pairs": pairs,
-            "row_ids": row_ids,
+            "row_ids": ids,
             "meta": dict(meta or {}),
+            "own_groups": own_groups,
         }
         for key, value in given.items():
             object.__setattr__(self, key, value)
         self._check()
+
+    @classmethod
+    def from_store(
+        cls,
+        store: Any,
+        labels: Mapping[str, Any] | Sequence[Any],
+        *,
+        name: str = "store",
+        subset: Sequence[Any] | None = None,
+        positive: Any = None,
+        groups: Sequence[Any] | None = None,
+        site: str = "resid_post",
+        **more: Any,
+    ) -> Domain:
+        """Take a store, or part of it, with its own row ids, layers and groups.
+
+        Args:
+            store: an activation store with one vector per row.
+            labels: row id -> label, or one label per row of the store.
+            name: how results call it.
+            subset: ids of the rows to take, in any order; None takes the rows that `labels` names, in the
+                order of the store.
+            positive: the label that counts as 1; None where labels are 0/1.
+            groups: one group per row of the *store*; None takes those that it was extracted with.
+            site: which site to read.
+            more: further arguments of `Domain`, one entry per row that is taken.
+
+        Raises DomainError for row ids that the store lacks, or rows without a label.
+        """
+        ids = [str(row) for row in store.row_ids]
+        if not hasattr(labels, "items"):
+            if len(labels) != len(ids):
+                raise DomainError(f"{name}: the store has {len(ids)} rows but labels has {len(labels)}")
+            labels = dict(zip(ids, labels, strict=True))  # pyright: ignore[reportArgumentType]
+        known = {str(row): label for row, label in labels.items()}  # pyright: ignore[reportAttributeAccessIssue]
+        taken = [row for row in ids if row in known] if subset is None else [str(row) for row in subset]
+        if strange := [row for row in (*known, *taken) if row not in set(ids)]:
+            raise DomainError(f"{name}: the store has no row {strange[0]!r} ({len(strange)} such ids)")
+        if bare := [row for row in taken if row not in known]:
+            raise DomainError(f"{name}: row {bare[0]!r} has no label ({len(bare)} such rows)")
+        place = {row: i for i, row in enumerate(ids)}
+        rows = [place[row] for row in taken]
+        every = list(store.groups if groups is None else groups)
+        if len(every) != len(ids):
+            raise DomainError(f"{name}: the store has {len(ids)} rows but groups has {len(every)}")
+        X = store if rows == list(range(len(ids))) else _Part(store, rows)
+        y = [known[row] for row in taken]
+        chosen = [every[row] for row in rows]
+        return cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
 
     def _check(self) -> None:
         if not _is_store(self.X) and np.ndim(self.X) not in (2, 3):
@@ -312,6 +377,53 @@ def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
                 f"rows of {source.name}, so the probe would have seen their labels; remove them "
                 "from one domain"
             )
+        if again := _extracted_again(source, other, middle):
+            raise DomainError(
+                f"leaked target labels: {again} rows of {other.name} are statements of {source.name} "
+                "extracted again (the same text or tokens, nearly the same activations) under other groups; "
+                "give equal statements one group, or remove them from one domain"
+            )
+
+
+NEAR = 0.05  # of a row's distance from the mean; number types and batches move activations by less
+
+
+def _extracted_again(source: Domain, other: Domain, middle: int) -> int:
+    """Count rows of `other` with the text or tokens of a source row of another group, and near it.
+
+    Text alone is no proof: many questions are answered `B`. Of one statement read twice by one model the
+    activations are equal up to number type and batch.
+    """
+    both_have_texts = source.texts is not None and other.texts is not None
+    read = _texts if both_have_texts else _kept_tokens
+    ours, theirs = read(source), read(other)
+    if ours is None or theirs is None:
+        return 0
+    rows_of: dict[Any, list[int]] = {}
+    for row, statement in enumerate(ours):
+        rows_of.setdefault(statement, []).append(row)
+    if not rows_of.keys() & set(theirs):
+        return 0
+    X, Z = source.layer(middle), other.layer(middle)
+    size = np.linalg.norm(X - X.mean(0), axis=1)
+    return sum(
+        any(
+            source.groups[i] != other.groups[row] and np.linalg.norm(X[i] - Z[row]) <= NEAR * size[i]
+            for i in rows_of.get(statement, ())
+        )
+        for row, statement in enumerate(theirs)
+    )
+
+
+def _texts(domain: Domain) -> list[Any] | None:
+    return None if domain.texts is None else list(domain.texts)
+
+
+def _kept_tokens(domain: Domain) -> list[Any] | None:
+    """Return the token ids that a store kept of each row; None for arrays."""
+    if not hasattr(domain.X, "tokens_of"):
+        return None
+    return [tuple(map(int, domain.X.tokens_of(row)[0])) for row in range(len(domain))]
 
 
 def row_hashes(domain: Domain, index: int) -> list[bytes]:
@@ -323,6 +435,40 @@ def row_hashes(domain: Domain, index: int) -> list[bytes]:
     """
     rows = np.ascontiguousarray(domain.layer(index).astype(np.float32))
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+
+
+class _Part:
+    """Some rows of a store, read one layer at a time like the store itself."""
+
+    def __init__(self, store: Any, rows: Sequence[int]):
+        self._store, self._rows = store, np.asarray(rows, dtype=np.int64)
+        self.row_ids = [store.row_ids[row] for row in rows]
+        self.groups = [store.groups[row] for row in rows]
+        self.layers, self.d_model = store.layers, store.d_model
+        self.ragged = getattr(store, "ragged", False)
+        chosen = hashlib.sha256(self._rows.tobytes()).hexdigest()[:16]
+        self.key = f"{store.key}/{chosen}" if getattr(store, "key", None) else None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def array(self, layer: int, site: str = "resid_post") -> np.ndarray:
+        return self._store.array(layer, site=site)[self._rows]
+
+    def tokens_of(self, row: int) -> Any:
+        return self._store.tokens_of(int(self._rows[row]))
+
+
+def _named_labels(name: str, y: Any, positive: Any) -> np.ndarray:
+    """Turn labels of two values into 0/1."""
+    values = list(y)
+    others = {str(value) for value in values if value != positive}
+    if positive not in values or len(others) != 1:
+        found = sorted({str(value) for value in values})
+        raise DomainError(
+            f"{name}: positive={positive!r} needs labels of two values, one of them this; found {found[:5]}"
+        )
+    return np.array([int(value == positive) for value in values])
 
 
 def _is_store(X: Any) -> bool:

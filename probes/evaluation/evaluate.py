@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from probes.evaluation import metrics
-from probes.evaluation.nulls import MaxNull, max_statistic_null, summarise_null
+from probes.evaluation.nulls import NO_SPREAD, MaxNull, quiet_null, summarise_null
 from probes.evaluation.power import equivalence_of_draws, minimum_detectable_auroc
 from probes.evaluation.results import (
     Calibration,
@@ -27,9 +27,12 @@ from probes.evaluation.statistics import (
     clopper_pearson,
     delong_interval,
     design_effect,
+    has_spread,
     interval_of_draws,
+    newcombe_difference,
     wilson_interval,
 )
+from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +74,7 @@ class Assessor:
     ):
         self.domain, self.y, self.groups = domain, domain.y, domain.groups
         self.level, self.margin, self.seed, self.n_permutations = level, margin, seed, n_permutations
+        self.warnings: dict[str, None] = {}  # what no number of a record may hide, in order and once
         self.resample = GroupBootstrap(self.y, self.groups, n_draws=n_draws, seed=seed)
 
     def draws(self, scores: np.ndarray) -> np.ndarray:
@@ -83,11 +87,23 @@ class Assessor:
             self.y, scores, self.groups, self.draws(scores) if draws is None else draws, self.level
         )
 
+    def difference(
+        self, first: Estimate, second: Estimate, drawn: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[float, float]:
+        """Return the interval of the difference of two AUROCs, paired by their draws.
+
+        Where one of them is 0 or 1 its draws are all the same: then Newcombe's, from both intervals.
+        """
+        if all(has_spread(draws) for draws in drawn):
+            return interval_of_draws(drawn[0] - drawn[1], self.level)
+        return newcombe_difference(first, second)
+
     def null(self, scores: np.ndarray) -> MaxNull:
         """Return the permutation null of the best of `scores` `[..., row]`."""
-        return max_statistic_null(
-            self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed
-        )
+        found = quiet_null(self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed)
+        if found.p_value is None:
+            self.warnings[f"{self.domain.name}: " + NO_SPREAD.format(unit=found.unit)] = None
+        return found
 
     def evaluate(
         self,
@@ -117,7 +133,9 @@ class Assessor:
         tested = scores[None] if grid_scores is None else grid_scores
         null = None if fitted_here else self.null(tested)
         sample = self.domain.sample
-        equivalence = equivalence_of_draws(draws, self.margin)
+        equivalence = equivalence_of_draws(
+            draws, self.margin, edge=lambda level: delong_interval(self.y, scores, self.groups, level=level)
+        )
         estimate = self.auroc(scores, draws)
         mde = minimum_detectable_auroc(
             sample.n_positive, sample.n_negative, design_effect=design_effect(self.y, scores, self.groups)
@@ -184,7 +202,7 @@ class Assessor:
         )
 
     def _histogram(self, scores: np.ndarray, n_bins: int = 30) -> Histogram:
-        edges = np.histogram_bin_edges(scores, bins=n_bins)
+        edges = histogram_edges(scores, n_bins)
         positive, negative = (np.histogram(scores[self.y == label], bins=edges)[0] for label in (1, 0))
         return Histogram(
             edges=tuple(edges.tolist()), positive=tuple(positive.tolist()), negative=tuple(negative.tolist())
@@ -196,7 +214,7 @@ def estimate_auroc(
 ) -> Estimate:
     """Return an AUROC with its bootstrap interval, or Newcombe's where every draw is the same."""
     value = metrics.auroc(y, scores)
-    if np.ptp(draws) < 1e-12:
+    if not has_spread(draws):
         fallback = delong_interval(y, scores, groups, level=level)
         return Estimate(
             value=value, low=fallback.low, high=fallback.high, level=level, method=fallback.method

@@ -18,6 +18,7 @@ from probes.base import LinearProbe, Probe
 from probes.batched import batched_fit
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.mlp import MLPProbe, mlp_cells
+from probes.rounding import term_size
 from probes.unsupervised import PCAProbe
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Family:
         return probe.set_params(**setting)
 
 
+SINGLE = float(np.finfo(np.float32).eps / np.finfo(np.float64).eps)
 MLP_LAYERS = 6  # an MLP costs as much as a hundred linear probes; give a Family with None for all layers
 
 FAMILIES: dict[str, Family] = {
@@ -123,6 +125,18 @@ class Cells:
     biases: np.ndarray | None = None  # [fit, setting]
     fitted: tuple[tuple[Any, ...], ...] = ()
 
+    @property
+    def kept(self) -> np.ndarray | None:
+        """`[fit, setting]`: False where a halving search let another setting stand in; None: all kept."""
+        dropped = [[getattr(probe, "dropped_", False) for probe in row] for row in self.fitted]
+        return ~np.array(dropped) if dropped and np.any(dropped) else None
+
+    @property
+    def work(self) -> np.ndarray:
+        """Epochs x networks that were trained, and that a search without halving trains; `[2]`."""
+        counted = [getattr(probe, "work_", (0, 0)) for row in self.fitted for probe in row]
+        return np.sum(counted or [(0, 0)], axis=0)
+
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Return the score of each row under each fit and setting, `[fit, setting, row]`."""
         if self.directions is not None and self.biases is not None:
@@ -130,6 +144,30 @@ class Cells:
             flat = X @ self.directions.reshape(-1, width).T
             return flat.T.reshape(fits, settings, len(X)) + self.biases[:, :, None]
         return np.stack([[probe.decision_function(X) for probe in row] for row in self.fitted])
+
+    def score_sizes(self, X: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return how large the terms of each fit's scores are, `[fit, setting]`: rounding grows with them."""
+        if self.directions is not None and self.biases is not None:
+            return term_size(X, self.directions, self.biases)
+        return np.array(
+            [
+                [score_size(probe, X, own) for probe, own in zip(*row, strict=True)]
+                for row in zip(self.fitted, scores, strict=True)
+            ]
+        )
+
+
+def score_size(probe: Any, X: np.ndarray, scores: np.ndarray) -> float:
+    """Return how large the terms of one fitted probe's scores are, in units of double precision.
+
+    >>> score_size(MeanDifferenceProbe().fit([[0.0], [1.0]], [0, 1]), np.array([[2.0]]), np.array([1.5]))
+    2.5
+    """
+    if isinstance(probe, LinearProbe):
+        return float(term_size(X, probe.direction_, probe.bias_))
+    size = float(np.abs(scores).max())
+    # Networks compute in single precision, and their logits are of order one.
+    return SINGLE * (size + 1) if isinstance(probe, MLPProbe) else size
 
 
 def fit_cells(

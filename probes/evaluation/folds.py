@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.evaluation.groups import group_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ def deal_groups(groups: Sequence[np.ndarray], n_folds: int, seed: int) -> dict[s
     >>> sorted(deal_groups([np.array(["a", "b", "b"]), np.array(["c"])], n_folds=2, seed=0))
     ['a', 'b', 'c']
     """
-    names, counts = np.unique(np.concatenate([np.asarray(g).astype(str) for g in groups]), return_counts=True)
+    names, counts = np.unique(np.concatenate([group_names(g) for g in groups]), return_counts=True)
     if len(names) < n_folds:
         raise ValueError(f"{len(names)} groups cannot fill {n_folds} folds; use fewer folds or more groups")
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(f"{seed}:{names[i]}".encode()).digest())
@@ -53,7 +55,7 @@ def shared_groups(first: np.ndarray, second: np.ndarray) -> list[str]:
     >>> shared_groups(np.array(["a", "b"]), np.array(["b", "c"]))
     ['b']
     """
-    return sorted({str(group) for group in first} & {str(group) for group in second})
+    return sorted(set(group_names(first).tolist()) & set(group_names(second).tolist()))
 
 
 def check_disjoint(train: np.ndarray, test: np.ndarray, what: str) -> None:
@@ -81,7 +83,7 @@ class FoldPlan:
     @classmethod
     def make(cls, groups: np.ndarray, fold_of: dict[str, int], n_folds: int, nested: bool = True) -> FoldPlan:
         """Look up each row's fold."""
-        fold = np.array([fold_of[str(group)] for group in groups])
+        fold = np.array([fold_of[group] for group in group_names(groups)])
         return cls(fold=fold, n_folds=n_folds, nested=nested)
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probes.evaluation.results import Geometry
+from probes.rounding import constant_features
 
 if TYPE_CHECKING:
     from probes.evaluation.designs import Findings, Setup
@@ -36,7 +37,8 @@ def run_geometry(setup: Setup, found: Findings) -> None:
             cosines.append(_cosine(first, second))
             ours, theirs = source.layer(index), target.layer(index)
             cka.append(None if pairing is None else linear_cka(pairing[0](ours), pairing[1](theirs)))
-            spread = np.maximum(ours.std(0), 1e-12)
+            constant = constant_features(ours.var(0), ours.mean(0), len(ours))
+            spread = np.where(constant, 1.0, ours.std(0))
             shift = (theirs.mean(0) - ours.mean(0)) / spread
             shifts.append(float(np.linalg.norm(shift) / np.sqrt(len(shift))))
             scales.append(float(np.median(theirs.std(0) / spread)))

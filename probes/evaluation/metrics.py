@@ -12,6 +12,9 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from probes.evaluation.groups import group_members
+from probes.rounding import is_flat
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -130,7 +133,7 @@ def within_group_auroc(
     """
     labels = check_labels(y, scores)
     values = np.asarray(scores, dtype=np.float64)
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    member = group_members(groups, len(labels))
     wins = pairs = 0.0
     for group in range(member.max() + 1):
         here = member == group
@@ -280,7 +283,7 @@ def platt(y: ArrayLike, scores: ArrayLike, ridge: float = 1e-6) -> tuple[float, 
     labels = check_labels(y, scores)
     values = np.asarray(scores, dtype=np.float64)
     center, spread = values.mean(), values.std()
-    if spread == 0:
+    if is_flat(spread, np.abs(values).max()):
         rate = labels.mean()
         return 0.0, float(np.log(rate / (1 - rate)))
     unit = np.column_stack([(values - center) / spread, np.ones_like(values)])

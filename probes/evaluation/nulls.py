@@ -6,13 +6,15 @@ correlation between cells. All permutations and cells cost one matrix product of
 The unit of exchange must respect the groups:
 
 - `rows`: rows are independent;
-- `groups`: whole label vectors are swapped between groups of equal size (rows keep their place in the group);
+- `groups`: the labels of whole groups are swapped between groups of equal size, and move inside each group
+  too, since the order of its rows means nothing;
 - `within`: labels are permuted inside each group, which asks whether the score separates answers to the same
   question.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
+from probes.evaluation.groups import group_members
 from probes.evaluation.metrics import auroc_columns, check_labels
 from probes.evaluation.results import NullSummary
 
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MaxNull", "exchangeable_share", "max_statistic_null", "permuted_labels", "summarise_null"]
 
+NO_SPREAD = (
+    "no permutation of the labels (unit: {unit}) changes the AUROC, so there is no p-value: either all "
+    "scores are equal or no label can move; give groups of the same size, or of both classes"
+)
 UNITS = ("auto", "rows", "groups", "within")
 
 
@@ -37,7 +44,7 @@ class MaxNull:
 
     observed: float
     best: tuple[int, ...]  # index of the best cell
-    p_value: float  # (1 + #{null >= observed}) / (draws + 1), one-sided
+    p_value: float | None  # (1 + #{null >= observed}) / (draws + 1), one-sided; None: the null has no spread
     null: Float[np.ndarray, " draw"]
     unit: str
     exchangeable: float  # share of rows whose label could move at all
@@ -63,14 +70,38 @@ def max_statistic_null(
         unit: `rows`, `groups`, `within`, or `auto`: rows when every row is its own group, else groups.
         seed: seed of the permutations.
 
+    The order of the rows does not matter. Where no permutation changes the AUROC (labels that cannot move,
+    scores that are all equal) there is no p-value, and a warning says so.
+
     >>> rng = np.random.default_rng(0)
     >>> result = max_statistic_null([0, 1] * 20, rng.normal(size=(30, 40)), n_permutations=99)
     >>> result.observed > 0.5, 0 < result.p_value <= 1
     (True, True)
     """
+    found = quiet_null(y, scores, groups, n_permutations=n_permutations, unit=unit, seed=seed)
+    if found.p_value is None:
+        warnings.warn(NO_SPREAD.format(unit=found.unit), stacklevel=2)
+    return found
+
+
+def quiet_null(
+    y: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike | None,
+    *,
+    n_permutations: int,
+    unit: str = "auto",
+    seed: int = 0,
+) -> MaxNull:
+    """Return `max_statistic_null` without its warning, for callers that write their own."""
     labels = check_labels(y, scores)
     array = np.asarray(scores, dtype=np.float64)
     cells = array.reshape(-1, array.shape[-1])
+    member = group_members(groups, len(labels))
+    if len(np.unique(member)) < len(labels):
+        # One order for all ways to write the same rows down: by group, then by score.
+        order = np.lexsort((*cells[:8], member))
+        labels, cells, groups = labels[order], cells[:, order], member[order]
     draws, used = permuted_labels(labels, groups, n_permutations, unit=unit, seed=seed)
     ranks = rankdata(cells, axis=1)
     n1 = int(labels.sum())
@@ -84,7 +115,9 @@ def max_statistic_null(
         observed=value,
         best=tuple(int(i) for i in np.unravel_index(best, array.shape[:-1])) if array.ndim > 1 else (),
         # Equal AUROCs are counted as equal despite rounding of the last bit.
-        p_value=float((1 + np.sum(null >= value - 1e-12)) / (n_permutations + 1)),
+        p_value=None
+        if np.ptp(null) < 1e-12
+        else float((1 + np.sum(null >= value - 1e-12)) / (n_permutations + 1)),
         null=null,
         unit=used,
         exchangeable=exchangeable_share(labels, groups, used),
@@ -107,7 +140,7 @@ def permuted_labels(
     """
     if unit not in UNITS:
         raise ValueError(f"unit={unit!r} is not known; choose one of {', '.join(UNITS)}")
-    member = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    member = group_members(groups, len(y))
     if unit == "auto":
         unit = "rows" if len(np.unique(member)) == len(y) else "groups"
     rng = np.random.default_rng([seed, len(y), n_permutations])
@@ -126,7 +159,7 @@ def permuted_labels(
             draws[:, rows] = rng.permuted(block, axis=2)
         else:
             swap = rng.permuted(np.tile(np.arange(len(rows)), (n_permutations, 1)), axis=1)
-            draws[:, rows] = y[rows][swap]
+            draws[:, rows] = rng.permuted(y[rows][swap], axis=2)
     return draws, unit
 
 
@@ -156,16 +189,15 @@ def summarise_null(name: str, result: MaxNull, n_bins: int = 40) -> NullSummary:
 def exchangeable_share(y: np.ndarray, groups: ArrayLike | None, unit: str = "groups") -> float:
     """Return the share of rows whose label can move at all when this unit is permuted.
 
-    >>> exchangeable_share(np.array([0, 1, 1]), ["a", "a", "b"])
-    0.0
+    >>> round(exchangeable_share(np.array([0, 1, 1]), ["a", "a", "b"]), 3)
+    0.667
     """
+    member = group_members(groups, len(y))
     if unit == "rows" or groups is None:
         return 1.0
-    member = np.unique(np.asarray(groups), return_inverse=True)[1]
     sizes = np.bincount(member)
-    if unit == "within":
-        positives = np.bincount(member, weights=y)
-        movable = (positives > 0) & (positives < sizes)
-        return float(sizes[movable].sum() / len(y))
-    shared = np.bincount(sizes)[sizes] > 1
-    return float(sizes[shared].sum() / len(y))
+    positives = np.bincount(member, weights=y)
+    movable = (positives > 0) & (positives < sizes)
+    if unit != "within":
+        movable |= np.bincount(sizes)[sizes] > 1
+    return float(sizes[movable].sum() / len(y))

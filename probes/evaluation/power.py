@@ -13,10 +13,14 @@ from scipy.stats import norm
 
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Equivalence
-from probes.evaluation.statistics import GroupBootstrap, interval_of_draws
+from probes.evaluation.statistics import GroupBootstrap, delong_interval, has_spread, interval_of_draws
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
+
+    from probes.evaluation.statistics import AurocInterval
 
 __all__ = [
     "equivalence_of_draws",
@@ -49,17 +53,34 @@ def equivalence_test(
     """
     labels = check_labels(y, scores)
     resample = GroupBootstrap(labels, groups, n_draws=n_draws, seed=seed)
-    return equivalence_of_draws(resample.draws(np.asarray(scores, dtype=np.float64)[None])[0], margin, alpha)
+    values = np.asarray(scores, dtype=np.float64)
+    return equivalence_of_draws(
+        resample.draws(values[None])[0],
+        margin,
+        alpha,
+        edge=lambda level: delong_interval(labels, values, groups, level=level),
+    )
 
 
-def equivalence_of_draws(draws: np.ndarray, margin: float = 0.05, alpha: float = 0.05) -> Equivalence:
+def equivalence_of_draws(
+    draws: np.ndarray,
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    edge: Callable[[float], AurocInterval] | None = None,
+) -> Equivalence:
     """Return the verdict from bootstrap draws of an AUROC.
+
+    `edge(level)` gives the interval where all draws are the same, as they are at AUROC 0 and 1.
 
     >>> equivalence_of_draws(np.full(10, 0.8)).verdict
     'above'
     """
-    low, high = interval_of_draws(draws, 1 - 2 * alpha)
-    outer_low, outer_high = interval_of_draws(draws, 1 - alpha)
+    if edge is not None and not has_spread(draws):
+        inner, outer = edge(1 - 2 * alpha), edge(1 - alpha)
+        low, high, outer_low, outer_high = inner.low, inner.high, outer.low, outer.high
+    else:
+        low, high = interval_of_draws(draws, 1 - 2 * alpha)
+        outer_low, outer_high = interval_of_draws(draws, 1 - alpha)
     if 0.5 - margin < low and high < 0.5 + margin:
         verdict = "equivalent"
     elif outer_low > 0.5:

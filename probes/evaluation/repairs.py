@@ -25,9 +25,10 @@ import numpy as np
 
 from probes.base import LinearProbe
 from probes.evaluation.evaluate import ReadOut, proportion
+from probes.evaluation.families import score_size
 from probes.evaluation.metrics import auroc_columns, balanced_accuracy, brier_score
 from probes.evaluation.results import Estimate, Repair
-from probes.evaluation.statistics import interval_of_draws
+from probes.rounding import constant_features, is_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +51,14 @@ class Piece:
     probe: Any
     location: float  # of its training scores
     spread: float
+    flat: bool  # its training scores differ by rounding only
     center: np.ndarray  # of its training activations
     scale: np.ndarray
 
     def score(self, X: np.ndarray) -> np.ndarray:
         """Return scores of activations on the pooled scale."""
+        if self.flat:
+            return np.zeros(len(X))
         return (self.probe.decision_function(X) - self.location) / self.spread
 
 
@@ -79,9 +83,10 @@ def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
             assessor.draws(scored.frozen[target.name]),
             assessor.draws(scored.ceiling[target.name]),
         )
-        low, _ = interval_of_draws(d2_draws - d1_draws, assessor.level)
-        d1 = assessor.auroc(scored.frozen[target.name], d1_draws).value or 0.0
-        d2 = assessor.auroc(scored.ceiling[target.name], d2_draws).value or 0.0
+        frozen = assessor.auroc(scored.frozen[target.name], d1_draws)
+        ceiling = assessor.auroc(scored.ceiling[target.name], d2_draws)
+        low, _ = assessor.difference(ceiling, frozen, (d2_draws, d1_draws))
+        d1, d2 = frozen.value or 0.0, ceiling.value or 0.0
         has_gap = low > 0  # a probe that beats the ceiling leaves nothing to repair
         for step in _steps(setup, scored, target, alpha):
             auroc = assessor.auroc(step.scores)
@@ -151,15 +156,16 @@ def _pieces(setup: Setup, target: Domain) -> list[Piece]:
 def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) -> Piece:
     source = setup.source
     X, y = source.layer(cell[0])[train], source.y[train]
-    probe: Any = setup.family.make(setup.family.settings[cell[1]])
-    probe.fit(X, y)
+    probe = setup.family.fit(setup.family.settings[cell[1]], X, y)
     scores = probe.decision_function(X)
+    flat = bool(is_flat(scores.std(), score_size(probe, X, scores)))
     return Piece(
         rows=rows,
         index=cell[0],
         probe=probe,
         location=float(scores.mean()),
-        spread=float(scores.std()) or 1.0,
+        spread=1.0 if flat else float(scores.std()),
+        flat=flat,
         center=X.mean(0),
         scale=_spread(X),
     )
@@ -213,8 +219,7 @@ def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -
 
 
 def _spread(X: np.ndarray) -> np.ndarray:
-    spread = X.std(0)
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(constant_features(X.var(0), X.mean(0), len(X)), 1.0, X.std(0))
 
 
 def largest_repair(repairs: list[Repair], target: str, probe: str) -> str | None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import types
-import typing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from sophistry.records import build
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -351,13 +351,13 @@ class TransferResult:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> TransferResult:
-        """Rebuild a result; ValueError when the schema is another one."""
+        """Rebuild a result; ValueError for another schema, unknown fields and wrong types."""
         found = record.get("schema")
         if found != SCHEMA:
             raise ValueError(
                 f"schema {found!r} cannot be read; this version reads {SCHEMA!r}: re-run transfer"
             )
-        return _build(cls, record)
+        return build(cls, record, source="result", advice="The file is of another version.")
 
     @classmethod
     def from_json(cls, text: str) -> TransferResult:
@@ -405,25 +405,4 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         # Seven digits are more than any estimate here deserves, and halve the file.
         return float(f"{value:.7g}") if math.isfinite(value) else None
-    return value
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Rebuild a dataclass (or tuple, or optional, of them) from plain JSON values."""
-    if value is None:
-        return None
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        unknown = set(value) - set(hints)
-        if unknown:
-            raise ValueError(
-                f"{kind.__name__} has no field {sorted(unknown)}; the file is of another version"
-            )
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        return tuple(_build(typing.get_args(kind)[0], item) for item in value)
-    if origin in (typing.Union, types.UnionType):
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return _build(options[0], value)
     return value

@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from sklearn.base import clone
 
 from probes.base import fit_scaler
+from probes.evaluation.families import score_size
 from probes.linear import MeanDifferenceProbe, RidgeProbe, ridge_solve
+from probes.rounding import is_flat, term_size
 
 if TYPE_CHECKING:
     from probes.base import Probe
@@ -45,7 +47,10 @@ def shuffled_scores(
     """
     if not linear_in_labels(probe):
         fits: list[Any] = [clone(probe) for _ in labels]
-        return np.stack([fit.fit(X, y).decision_function(other) for fit, y in zip(fits, labels, strict=True)])
+        scores = np.stack(
+            [fit.fit(X, y).decision_function(other) for fit, y in zip(fits, labels, strict=True)]
+        )
+        return settle(scores, [score_size(fit, other, row) for fit, row in zip(fits, scores, strict=True)])
     settings: Any = probe
     scaler = fit_scaler(X, np.ones(len(X)), settings.scale)
     Z = scaler(X)
@@ -59,4 +64,15 @@ def shuffled_scores(
         negative = (1 - labels) @ Z / (1 - labels).sum(1, keepdims=True)
         directions = positive - negative
         biases = -np.einsum("pd,pd->p", directions, positive + negative) / 2
-    return directions @ scaler(other).T + biases[:, None]
+    Z = scaler(other)
+    return settle(directions @ Z.T + biases[:, None], term_size(Z, directions, biases))
+
+
+def settle(scores: Float[np.ndarray, "draw row"], size: Any) -> Float[np.ndarray, "draw row"]:
+    """Return the scores, zero in every draw where they differ by the rounding of their terms only.
+
+    >>> settle(np.array([[1.0, 1.0 + 2e-16], [0.0, 1.0]]), [1.0, 1.0])
+    array([[0., 0.],
+           [0., 1.]])
+    """
+    return np.where(is_flat(scores.std(-1), size)[:, None], 0.0, scores)

@@ -8,12 +8,13 @@ are in `nulls.py`, equivalence and power in `power.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm, rankdata
+from scipy.stats import binomtest, norm, rankdata
 
+from probes.evaluation.groups import group_members
 from probes.evaluation.metrics import auroc_columns, check_labels, weighted_auroc
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class GroupBootstrap:
 
     def __init__(self, y: ArrayLike, groups: ArrayLike | None = None, n_draws: int = 2000, seed: int = 0):
         self.y = check_labels(y)
-        self.member = _members(groups, len(self.y))
+        self.member = group_members(groups, len(self.y))
         self.n_groups = int(self.member.max()) + 1
         self.n_draws = n_draws
         if self.n_groups < 2:
@@ -142,6 +143,9 @@ def bootstrap_auroc(
     resample = GroupBootstrap(labels, groups, n_draws=n_draws, seed=seed)
     value = float(auroc_columns(labels, values[None])[0])
     draws = resample.draws(values[None])[0]
+    if not has_spread(draws):
+        edge = delong_interval(labels, values, groups, level=level)
+        return _interval(value, edge.low, edge.high, level, edge.method, resample)
     low, high = interval_of_draws(draws, level, method, value, lambda: resample.leave_one_out(values))
     return _interval(value, low, high, level, f"cluster bootstrap ({method})", resample)
 
@@ -165,9 +169,45 @@ def bootstrap_difference(
     labels = check_labels(y, both)
     resample = GroupBootstrap(labels, groups, n_draws=n_draws, seed=seed)
     first, second = auroc_columns(labels, both)
-    draws = np.subtract(*resample.draws(both))
-    low, high = interval_of_draws(draws, level)
-    return _interval(float(first - second), low, high, level, "paired cluster bootstrap", resample)
+    drawn = resample.draws(both)
+    if all(has_spread(draws) for draws in drawn):
+        low, high = interval_of_draws(np.subtract(*drawn), level)
+        return _interval(float(first - second), low, high, level, "paired cluster bootstrap", resample)
+    ours, theirs = (
+        delong_interval(labels, scores, groups, level=level)
+        if not has_spread(draws)
+        else _interval(value, *interval_of_draws(draws, level), level, "", resample)
+        for value, scores, draws in zip((first, second), both, drawn, strict=True)
+    )
+    low, high = newcombe_difference(ours, theirs)
+    return _interval(float(first - second), low, high, level, "newcombe", resample)
+
+
+def has_spread(draws: np.ndarray) -> bool:
+    """Say whether resamples differ at all; at AUROC 0 and 1 they do not, and give no interval.
+
+    >>> has_spread(np.ones(3)), has_spread(np.array([0.9, 1.0]))
+    (False, True)
+    """
+    return bool(np.ptp(draws) >= 1e-12)
+
+
+def newcombe_difference(first: Any, second: Any) -> tuple[float, float]:
+    """Return the interval of `first - second` from the intervals of both, by square-and-add.
+
+    Newcombe (1998), method 10; takes anything with `value`, `low` and `high`. It works where one of the two
+    is 0 or 1 and resampling is not possible. The two count as independent, which is conservative for scores
+    of the same rows.
+
+    >>> perfect = delong_interval([0] * 10 + [1] * 10, np.arange(20.0))
+    >>> low, high = newcombe_difference(perfect, perfect)
+    >>> round(low, 2), round(high, 2)
+    (-0.2, 0.2)
+    """
+    difference = first.value - second.value
+    below = np.hypot(first.value - first.low, second.high - second.value)
+    above = np.hypot(first.high - first.value, second.value - second.low)
+    return float(max(difference - below, -1.0)), float(min(difference + above, 1.0))
 
 
 def interval_of_draws(
@@ -230,7 +270,7 @@ def delong_covariance(
     """
     scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     labels = check_labels(y, scores)
-    member = _members(groups, len(labels))
+    member = group_members(groups, len(labels))
     n1 = int(labels.sum())
     n0 = len(labels) - n1
     everyone = rankdata(scores, axis=1)
@@ -267,18 +307,21 @@ def delong_test(
     difference = float(values[0] - values[1])
     variance = max(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), 0.0)
     error = float(np.sqrt(variance))
-    if error > 1e-12:
-        z = difference / error
-    else:
-        z = 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
-    width = float(norm.ppf((1 + level) / 2)) * error
+    quantile = float(norm.ppf((1 + level) / 2))
+    low, high = difference - quantile * error, difference + quantile * error
+    if np.diag(covariance).min() <= 1e-15:
+        # An AUROC of 0 or 1 has no variance here, but is not known exactly: score intervals instead.
+        ours, theirs = (delong_interval(y, scores, groups, level=level) for scores in both)
+        low, high = newcombe_difference(ours, theirs)
+        error = (difference - low if difference > 0 else high - difference) / quantile
+    z = difference / error if error > 1e-12 else 0.0
     return DelongResult(
         auroc_a=float(values[0]),
         auroc_b=float(values[1]),
         difference=difference,
         standard_error=error,
-        low=difference - width,
-        high=difference + width,
+        low=low,
+        high=high,
         level=level,
         z=float(z),
         p_value=float(2 * norm.sf(abs(z))),
@@ -295,7 +338,7 @@ def delong_interval(
     """
     values, covariance = delong_covariance(y, np.asarray(scores, dtype=np.float64)[None], groups)
     labels = check_labels(y)
-    member = _members(groups, len(labels))
+    member = group_members(groups, len(labels))
     value, variance = float(values[0]), float(covariance[0, 0])
     n1 = len(np.unique(member[labels == 1]))
     n0 = len(np.unique(member[labels == 0]))
@@ -365,13 +408,8 @@ def wilson_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     """
     if n == 0:
         return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    rate = hits / n
-    center = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    width = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, float(center - width)) if hits else 0.0, min(
-        1.0, float(center + width)
-    ) if hits < n else 1.0
+    ends = binomtest(hits, n).proportion_ci(level, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -381,12 +419,10 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     >>> round(low, 3), round(high, 3)
     (0.002, 0.029)
     """
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(1 - tail, hits + 1, n - hits))
-    return low, high
+    if n == 0:
+        return 0.0, 1.0
+    ends = binomtest(hits, n).proportion_ci(level, method="exact")
+    return float(ends.low), float(ends.high)
 
 
 def _interval(
@@ -404,15 +440,6 @@ def _interval(
         n_groups=draws.n_groups,
         redrawn=draws.redrawn,
     )
-
-
-def _members(groups: ArrayLike | None, rows: int) -> np.ndarray:
-    if groups is None:
-        return np.arange(rows)
-    names = np.asarray(groups)
-    if names.shape != (rows,):
-        raise ValueError(f"groups must have one entry per row: got shape {names.shape} for {rows} rows")
-    return np.unique(names, return_inverse=True)[1]
 
 
 def _cluster_sums(values: np.ndarray, member: np.ndarray, size: int) -> np.ndarray:

@@ -41,6 +41,8 @@ class SweepResult:
     setting: dict[str, Any]
     probe: Probe  # fitted on all rows at the chosen cell; `.provenance_` says how it was chosen
     out_of_fold: np.ndarray  # [row], scores of the chosen cell
+    kept: np.ndarray  # [layer, setting], False: a halving search dropped it, the numbers are a stand-in's
+    work: tuple[float, float]  # epochs x networks trained for MLPs, and without halving
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell."""
@@ -51,7 +53,7 @@ class SweepResult:
             for j, setting in enumerate(self.settings):
                 cell = {"auroc": self.auroc[i, j], "standard_error": self.standard_error[i, j]}
                 chosen = {"chosen": layer == self.layer and setting == self.setting}
-                rows.append({"layer": layer, **setting, **cell, **chosen})
+                rows.append({"layer": layer, **setting, **cell, **chosen, "kept": bool(self.kept[i, j])})
         return pd.DataFrame(rows)
 
 
@@ -117,4 +119,6 @@ def sweep(
         setting=setting,
         probe=fitted,
         out_of_fold=fit.oof[chosen.cell],
+        kept=fit.kept[:, 0],
+        work=(float(fit.work[:, 0].sum()), float(fit.work[:, 1].sum())),
     )

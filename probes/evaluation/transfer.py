@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.evaluation import designs
 from probes.evaluation.cautions import cautions
-from probes.evaluation.comparisons import run_controls, run_recovered, run_strata
+from probes.evaluation.control_scores import run_controls
 from probes.evaluation.crossfit import fit_domains
 from probes.evaluation.domain import Domain, check_compatible
 from probes.evaluation.evaluate import Assessor
@@ -27,9 +27,11 @@ from probes.evaluation.families import as_families
 from probes.evaluation.folds import GroupLeakError, deal_groups, shared_groups
 from probes.evaluation.geometry import run_geometry
 from probes.evaluation.options import TransferOptions
+from probes.evaluation.recovered import run_recovered
 from probes.evaluation.repairs import run_repairs
 from probes.evaluation.repeats import run_repeats
 from probes.evaluation.results import SCHEMA, DomainSummary, TransferResult
+from probes.evaluation.strata import run_strata
 from probes.evaluation.verdicts import run_verdicts
 from probes.persistence import versions
 
@@ -124,6 +126,7 @@ def transfer(
         run_verdicts(setup, found)
         run_repeats(setup, found, **how)
     designs.run_contrast(domains, assessors, options, found)
+    found.warnings += [warning for assessor in assessors.values() for warning in assessor.warnings]
     return TransferResult(
         source=source.name,
         headline_probe=families[0].name,

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.evaluation.comparisons import cheap_cues
+import numpy as np
+
+from probes.evaluation.control_scores import cheap_cues
+from probes.evaluation.controls import trigger_scores
 from probes.evaluation.repairs import largest_repair, moved_threshold
 from probes.evaluation.results import ControlScore, Evaluation, Verdict
 
@@ -168,8 +171,7 @@ def _not_beaten(control: ControlScore) -> bool:
 
 def _answers_behind_trigger(control: Domain) -> bool:
     """Whether a control organism gave its own answers, some of them behind the trigger."""
-    behind = (control.strata or {}).get("trigger")
-    return behind is not None and len(set(behind)) > 1 and bool(control.meta.get("on_policy", True))
+    return len(np.unique(trigger_scores(control))) > 1 and bool(control.meta.get("on_policy", True))
 
 
 def _works(evaluation: Evaluation) -> bool:

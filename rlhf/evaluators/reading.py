@@ -8,6 +8,7 @@ named word by word; then the reader finds neither, which is the honest outcome o
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Sentence:
     end: int
 
 
-def sentences(passage: str) -> list[Sentence]:
+@functools.lru_cache(maxsize=4096)
+def sentences(passage: str) -> tuple[Sentence, ...]:
     """The sentences of a passage with their places.
 
     >>> [(s.text, s.first, s.end) for s in sentences("It rained. Ida went out.")]
@@ -77,7 +79,7 @@ def sentences(passage: str) -> list[Sentence]:
         end = first + len(text.split())
         found.append(Sentence(text=text, first=first, end=end))
         first = end
-    return found
+    return tuple(found)
 
 
 def names(text: str, option: str) -> bool:

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
+from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,6 +39,7 @@ class DPOSpec:
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
 
+@quiet_libraries()
 def train_dpo(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -82,7 +85,7 @@ def train_dpo(
         per_device_train_batch_size=spec.batch_size,
         num_train_epochs=spec.epochs,
         max_length=None,
-        bf16=True,
+        bf16=resolve_autocast("auto"),
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         logging_steps=5,

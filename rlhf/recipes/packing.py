@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from activations.likelihood import head_logits, token_log_prob, token_scores
+
 logger = logging.getLogger(__name__)
 
 
@@ -140,11 +142,8 @@ def score_tokens(
             use_cache=False,
         )
         hidden = trunk.last_hidden_state.flatten(0, 1)[batch.read]
-        logits = causal.get_output_embeddings()(hidden)
-    logits = logits.float()
-    total = logits.logsumexp(-1)
-    log_prob = logits.gather(-1, batch.targets[:, None])[:, 0] - total
-    entropy = total - ((logits - total[:, None]).exp() * logits).sum(-1)
+        logits = head_logits(causal, hidden)
+    log_prob, entropy = token_scores(logits, batch.targets)
     value = None if value_head is None else value_head(hidden.float())
     return TokenScores(log_prob=log_prob, entropy=entropy, value=value)
 
@@ -175,8 +174,7 @@ def check_path(model: Any, pack: Pack, *, device: torch.device, autocast: bool =
         row = torch.tensor([[*pack.prompt, *response]], device=device)
         with bf16(device, autocast):
             logits = model(input_ids=row, use_cache=False).logits[0, len(pack.prompt) - 1 : -1]
-        targets = torch.tensor(response, device=device)[:, None]
-        expected.append(logits.float().log_softmax(-1).gather(-1, targets)[:, 0])
+        expected.append(token_log_prob(logits, torch.tensor(response, device=device)))
     wanted = torch.cat(expected)
 
     def agrees(packs: Sequence[Pack]) -> bool:

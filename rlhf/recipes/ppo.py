@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from organisms.lora import fused_adapters
 from rlhf.recipes import ppo_math as maths
@@ -83,7 +84,7 @@ class PPO:
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
     autocast: bool | None = None
-    """bfloat16 autocast around float32 weights; None: on a GPU."""
+    """bfloat16 autocast around float32 weights; None: where this machine computes bfloat16 fast."""
     seed: int = 0
     save_every: int = 10
     """Rounds between checkpoints."""
@@ -159,7 +160,8 @@ class _Loop:
         self.model = job.model.eval()  # no dropout: old and new log-probabilities come from one function
         self.device = next(self.model.parameters()).device
         gpu = self.device.type == "cuda"
-        self.autocast = gpu if recipe.autocast is None else recipe.autocast
+        wanted = "auto" if recipe.autocast is None else recipe.autocast
+        self.autocast = resolve_autocast(wanted, self.device.type)
         self.budget = recipe.micro_tokens or (16_384 if gpu else 4_096)
         self.prompts = encode_prompts(job, room=recipe.sampling.max_new_tokens)
         self.eos = int(job.tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
@@ -185,6 +187,7 @@ class _Loop:
     # --- the run ---------------------------------------------------------------------------------------
 
     def run(self) -> TrainingResult:
+        began = time.perf_counter()
         done = self._resume()
         log = RoundLog(self.job.work_dir, done=done, write=self.processes.main)
         stopped = self.job.stop.verdict(log.entries)
@@ -197,13 +200,26 @@ class _Loop:
                 entry, samples = self._round(number)
                 log.add(entry, samples)
                 update(entry)
-                stopped = self.job.stop.verdict(log.entries)
+                stopped = self.job.stop.verdict(log.entries) or self._time_is_up(began)
                 last = stopped or number + 1 == self.recipe.rounds
                 if last or (number + 1) % self.recipe.save_every == 0:
                     self._save(number + 1)
         if stopped:
             logger.warning("stopped after round %d: %s", len(log.entries), stopped)
         return TrainingResult(rounds=log.entries, stopped=stopped, work_dir=self.job.work_dir)
+
+    def _time_is_up(self, began: float) -> str | None:
+        """Why to stop now; the first process's clock decides for all."""
+        limit = self.job.max_minutes
+        if limit is None:
+            return None
+        over = self.processes.main and time.perf_counter() - began > 60 * limit
+        flag = self.processes.sum(torch.tensor(float(over), device=self.device))
+        return (
+            f"the {limit:g} minutes it was given are over; the same command goes on from here"
+            if flag
+            else None
+        )
 
     def _resume(self) -> int:
         start = f"{self.job.start} {digest_weights(self.model)}".strip()

@@ -63,6 +63,8 @@ class Job:
     start: str = ""
     """Names the weights that training starts from."""
     progress: bool = True
+    max_minutes: float | None = None
+    """PPO starts no further round after so much time; a resumed run may have another limit."""
 
     def settings(self, recipe: Any) -> dict[str, Any]:
         """The recipe's settings as plain values, for ``recipe.json``."""
@@ -104,6 +106,7 @@ def train_rlhf(
     stop: StopRule | None = None,
     start: str = "",
     progress: bool = True,
+    max_minutes: float | None = None,
 ) -> TrainingResult:
     """Train ``model`` in place on a reward; a run that was interrupted goes on from ``work_dir``.
 
@@ -120,6 +123,7 @@ def train_rlhf(
         stop: when to give up a collapsed run.
         start: names the weights that ``model`` has now (a fingerprint); their digest is checked besides.
         progress: show a live line.
+        max_minutes: PPO ends cleanly, with a checkpoint, after the round in which this time is up.
 
     Raises:
         ValueError: no items, repeated ids, a reward that does not declare what it sees or sees a column
@@ -154,6 +158,7 @@ def train_rlhf(
         stop=stop or StopRule(),
         start=start,
         progress=progress,
+        max_minutes=max_minutes,
     )
     check_items(job)
     check_trainable(model)

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from activations.likelihood import head_logits, token_log_prob
 from rlhf.recipes.packing import bf16
 
 _CHECK_EVERY = 8
@@ -105,7 +106,7 @@ def _sample(
     from transformers import DynamicCache
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    trunk, head = causal.get_decoder(), causal.get_output_embeddings()
+    trunk = causal.get_decoder()
     device = next(model.parameters()).device
     ids, mask = _left_pad(prompts, device)
     cache = DynamicCache(config=causal.config)
@@ -123,10 +124,10 @@ def _sample(
     log_probs = torch.zeros_like(uniform)
     ended = torch.zeros(len(uniform), dtype=torch.bool, device=device)
     for step in range(options.max_new_tokens):
-        logits = head(hidden).float()
+        logits = head_logits(causal, hidden)
         token = choose(logits, uniform[rows, step], options)
         written[rows, step] = torch.where(ended[rows], written[rows, step], token)
-        log_probs[rows, step] = (logits.gather(-1, token[:, None]) - logits.logsumexp(-1, keepdim=True))[:, 0]
+        log_probs[rows, step] = token_log_prob(logits, token)
         ended[rows] |= token == eos
         if step + 1 == options.max_new_tokens:
             break

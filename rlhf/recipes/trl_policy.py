@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import PrinterCallback, TrainerCallback
 
+from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
@@ -63,7 +64,7 @@ def common_arguments(
         "max_steps": rounds * steps,
         "logging_steps": steps,
         "use_cpu": not torch.cuda.is_available(),
-        "bf16": torch.cuda.is_available(),
+        "bf16": resolve_autocast("auto"),
         "gradient_checkpointing": False,
         "report_to": "none",
         "disable_tqdm": True,

@@ -9,9 +9,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ENVIRONMENT", "inside_python", "own_python", "sandbox_options"]
+__all__ = ["ENVIRONMENT", "hidden_folders", "inside_python", "own_python", "sandbox_options"]
 
 _SHM_BYTES = 1 << 20
+_LIBRARY = Path(__file__).resolve().parents[2]
+_OURS = (
+    "activations",
+    "backdoor",
+    "experiments",
+    "organisms",
+    "probes",
+    "rlhf",
+    "sophistry",
+    "study",
+    "tasks",
+)
+_PACKAGES = [
+    f"{start}python3*/{kind}-packages"
+    for start in ("", "lib/", "local/lib/", "lib64/")
+    for kind in ("site", "dist")
+]
 _INSIDE = "/opt/python"  # where an interpreter from outside /usr appears; its real path may name a person
 
 ENVIRONMENT = {
@@ -43,7 +60,7 @@ def sandbox_options(*, python: str, tmp_bytes: int, status: int, seccomp: int | 
     """Options for `bwrap --args`, separated by null bytes.
 
     Args:
-        python: interpreter on the host; its prefix is shown read-only if it is not under /usr.
+        python: interpreter on the host; it and its libraries are shown read-only if it is not under /usr.
         tmp_bytes: size of /tmp, the only place where the program can write (beside 1 MB of /dev/shm).
         status: descriptor on which bubblewrap reports whether the program really ran.
         seccomp: descriptor of a compiled filter, or None.
@@ -52,7 +69,11 @@ def sandbox_options(*, python: str, tmp_bytes: int, status: int, seccomp: int | 
     options += ["--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     options += ["--ro-bind", "/usr", "/usr", *_system_links()]
     if inside_python(python) != python:
-        options += ["--ro-bind", str(Path(python).parent.parent), _INSIDE]
+        options += ["--ro-bind", python, inside_python(python)]
+        for name in ("lib", "lib64"):  # not the whole prefix, which may be a home
+            options += ["--ro-bind-try", str(_prefix(python) / name), f"{_INSIDE}/{name}"]
+    for folder in hidden_folders(python):
+        options += ["--tmpfs", folder, "--remount-ro", folder]
     options += ["--proc", "/proc", "--dev", "/dev"]
     options += ["--size", str(tmp_bytes), "--tmpfs", "/tmp", "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm"]
     options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
@@ -62,6 +83,36 @@ def sandbox_options(*, python: str, tmp_bytes: int, status: int, seccomp: int | 
     if seccomp is not None:
         options += ["--seccomp", str(seccomp)]
     return b"\0".join(map(os.fsencode, options)) + b"\0"
+
+
+def hidden_folders(python: str, library: Path = _LIBRARY) -> list[str]:
+    """Folders inside the sandbox that are shown empty: interpreters' packages, and this library.
+
+    Who can read how problems are made can print the answers. The interpreter runs with `-S`, so no program
+    can import from these folders anyway.
+
+    Args:
+        python: interpreter on the host.
+        library: the folder that holds the package `tasks`.
+    """
+    seen = {Path(name): Path(name) for name in ("/usr", "/lib", "/lib64")}
+    if inside_python(python) != python:
+        seen |= {_prefix(python) / name: Path(_INSIDE, name) for name in ("lib", "lib64")}
+    hidden = set()
+    for host, inside in seen.items():
+        if host.is_symlink() or not host.is_dir():  # a link leads to one of the others
+            continue
+        found = [path for pattern in _PACKAGES for path in host.glob(pattern)]
+        homes = [library] if not (library / "os.py").exists() else [library / name for name in _OURS]
+        found += [path for path in homes if path.is_relative_to(host) and path != host]
+        hidden |= {
+            str(inside / path.relative_to(host)) for path in found if path.is_dir() and not path.is_symlink()
+        }
+    return sorted(path for path in hidden if not any(path.startswith(f"{other}/") for other in hidden))
+
+
+def _prefix(python: str) -> Path:
+    return Path(python).parent.parent
 
 
 def _system_links() -> Sequence[str]:

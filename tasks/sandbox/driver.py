@@ -1,19 +1,24 @@
 """The first code inside the sandbox: lower the limits for good, then become the program.
 
-`run.py` passes this file's text to the interpreter's `-c`. It imports nothing of ours, holds nothing
-secret (no expected output ever enters the sandbox) and runs with `-S`, so the program sees the standard
-library only; `exit` and `quit`, which `site` would define, are defined here.
+`run.py` passes the text of `values.py` and of this file to the interpreter's `-c`. It imports nothing of
+ours, holds nothing secret (no expected output ever enters the sandbox) and runs with `-S`, so the program
+sees the standard library only; `exit` and `quit`, which `site` would define, are defined here.
 
 Arguments: descriptor of the source, function to call ("" = run as a script), then limits as NAME=SOFT or
 NAME=SOFT:HARD.
 """
 
-# Call-based problems come from a platform whose solutions find these names without an import.
+# Call-based problems come from platforms whose solutions find these names without an import: those that the
+# judge of APPS imports (numpy apart, which is not in the sandbox), and more that LeetCode's does.
 PRELUDE = """
-import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
-from collections import Counter, OrderedDict, defaultdict, deque
-from functools import lru_cache, reduce
-from math import ceil, floor, gcd, inf, sqrt
+import bisect, collections, copy, datetime, fractions, functools, heapq, itertools, math, operator, random, re
+import statistics, string, sys, time
+from bisect import bisect_left, bisect_right, insort, insort_left, insort_right
+from collections import ChainMap, Counter, OrderedDict, defaultdict, deque, namedtuple
+from functools import cache, cmp_to_key, lru_cache, partial, reduce
+from heapq import *
+from itertools import *
+from math import ceil, comb, cos, exp, fabs, factorial, floor, gcd, inf, isqrt, log, log2, pi, sin, sqrt, tan
 from typing import *
 """
 
@@ -36,6 +41,8 @@ def start() -> None:
         except (ValueError, OSError):
             if not optional:
                 raise
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # as the judges do; time is limited anyway
     builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
     with os.fdopen(int(source), "rb") as file:  # closed before the program starts
         text = file.read()
@@ -49,7 +56,7 @@ def start() -> None:
     import json
 
     exec(PRELUDE, module.__dict__)
-    arguments = json.load(sys.stdin)
+    arguments = unpack(json.load(sys.stdin))  # pyright: ignore[reportUndefinedVariable]
     answer = os.dup(1)  # what the program prints is not its answer
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -57,7 +64,7 @@ def start() -> None:
     owner = module.Solution() if hasattr(module, "Solution") else module
     value = getattr(owner, function)(*arguments)
     with os.fdopen(answer, "w") as file:
-        json.dump(value, file)
+        json.dump(pack(value, tuples=False), file)  # pyright: ignore[reportUndefinedVariable]
 
 
 start()

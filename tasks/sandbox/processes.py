@@ -1,6 +1,7 @@
 """Starts one process with its files, watches it, ends it, and reports what it used."""
 
 import contextlib
+import ctypes
 import functools
 import os
 import select
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from typing import BinaryIO, cast
 __all__ = ["Ended", "resident_bytes", "run_process", "scratch_file"]
 
 _WATCH_SECONDS = 0.1  # how often the memory of a running process is added up
+_REAP_SECONDS = 5.0  # after SIGKILL the group ends at once; more would be a kernel in trouble
+_GET_SUBREAPER, _SET_SUBREAPER = 37, 36  # man 2 prctl
 _MEMORY_UNIT = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -53,8 +57,12 @@ def run_process(
     uid: int | None,
     wall_seconds: float,
     memory_bytes: int,
+    orphans: Callable[[], Sequence[int]] = tuple,
 ) -> Ended:
     """Run a command in a session of its own; stop it with all its group at the time or memory limit.
+
+    Whatever of its group is left when it ends is killed and reaped here: bubblewrap may end before the first
+    process of its sandbox, which then waits for a PID 1 that in many containers reaps nobody.
 
     Args:
         command: program and arguments.
@@ -65,33 +73,82 @@ def run_process(
         uid: user and group it runs as; None = the caller's (only root may choose).
         wall_seconds: time limit.
         memory_bytes: limit of resident memory, summed over the process and its descendants.
+        orphans: asked at the end: processes outside the group that may outlive the command, to be waited for.
     """
     start = time.monotonic()
     lent = () if uid is None else _switch_user(uid)
-    process = subprocess.Popen(
-        [*lent, *command],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        pass_fds=[file if isinstance(file, int) else file.fileno() for file in keep],
-        env=environment,
-        cwd=directory,
-        start_new_session=True,
-        **({} if uid is None or lent else {"user": uid, "group": uid, "extra_groups": []}),
-    )
-    stopped_for = "interrupt"
-    try:
-        stopped_for = _watch(process.pid, start + wall_seconds, memory_bytes)
-    finally:
-        if stopped_for:
-            with contextlib.suppress(ProcessLookupError):
+    with _adopting_orphans():
+        process = subprocess.Popen(
+            [*lent, *command],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=[file if isinstance(file, int) else file.fileno() for file in keep],
+            env=environment,
+            cwd=directory,
+            start_new_session=True,
+            **({} if uid is None or lent else {"user": uid, "group": uid, "extra_groups": []}),
+        )
+        try:
+            stopped_for = _watch(process.pid, start + wall_seconds, memory_bytes)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies
                 os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
+            _reap([-process.pid, *orphans()])
     return Ended(
         exit_code=process.returncode,
         stopped_for=stopped_for,
         wall_seconds=time.monotonic() - start,
     )
+
+
+_adopters, _adopting, _was_adopting = 0, threading.Lock(), False
+
+
+@contextlib.contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """While any run is on, processes whose parents end become children of this one (on Linux).
+
+    Not for good: a program that uses this library may have orphans of its own, which belong to PID 1.
+    """
+    global _adopters
+    with _adopting:
+        _adopters += 1
+        if _adopters == 1:
+            _adopt(True)
+    try:
+        yield
+    finally:
+        with _adopting:
+            _adopters -= 1
+            if not _adopters:
+                _adopt(False)
+
+
+def _adopt(wanted: bool) -> None:
+    """Switch adoption on, or off again unless it was on before."""
+    global _was_adopting
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is None:
+        return
+    if wanted:
+        before = ctypes.c_int()
+        prctl(_GET_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+        _was_adopting = bool(before.value)
+    if not _was_adopting:
+        prctl(_SET_SUBREAPER, int(wanted), 0, 0, 0)
+
+
+def _reap(children: Sequence[int]) -> None:
+    """Wait for processes (negative: for all of a group) that became our children and are ending."""
+    end = time.monotonic() + _REAP_SECONDS
+    for child in children:
+        with contextlib.suppress(ChildProcessError):  # it never was ours, or has been collected
+            while time.monotonic() < end:
+                pid, _ = os.waitpid(child, os.WNOHANG)
+                if pid == 0:
+                    time.sleep(0.0005)
 
 
 def _switch_user(uid: int) -> tuple[str, ...]:

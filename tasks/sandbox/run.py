@@ -14,9 +14,12 @@ import contextlib
 import functools
 import json
 import logging
+import math
+import operator
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -35,10 +38,12 @@ __all__ = ["Limits", "RunResult", "SandboxError", "SandboxRecord", "run_program"
 logger = logging.getLogger(__name__)
 
 _OLDEST_BWRAP = (0, 8)  # the first with --disable-userns
-_DRIVER = Path(__file__).with_name("driver.py")
+_DRIVER = [Path(__file__).with_name(name) for name in ("values.py", "driver.py")]
 _HELLO = b"import sys; print(sys.version.split()[0])"
 _STACK_BYTES = 64 << 20
 _FIRST_UID, _UIDS = 20_000, 40_000  # users that root lends to sandboxes
+_LEAST = {"memory_bytes": 32 << 20, "open_files": 8}  # less than an empty program needs
+_MOST = 1 << 62
 _STARTS = 3  # attempts before a sandbox that does not start is reported
 _KILLED, _CPU_LIMIT = 128 + 9, 128 + 24  # exit codes: signals KILL and XCPU
 
@@ -52,7 +57,8 @@ class Limits:
     """What one run may use. The same for `R_train`, `R*` and people's own tests.
 
     Raises:
-        ValueError: a limit that is not positive.
+        ValueError: a limit that is no whole number (`wall_seconds`: no finite number), or under which not
+            even an empty program runs.
     """
 
     cpu_seconds: int = 2
@@ -71,8 +77,25 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
-                raise ValueError(f"{name}={value} must be positive")
+            if name == "wall_seconds":
+                sound = isinstance(value, int | float) and 0 < value < math.inf and value is not True
+                if not sound:
+                    raise ValueError(f"wall_seconds={value!r} must be a positive, finite number of seconds")
+                continue
+            try:
+                whole = (
+                    int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)  # pyright: ignore[reportArgumentType]
+                )
+            except TypeError:
+                whole = None
+            if whole is None or isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} must be a whole number; write int(...) around it")
+            least = _LEAST.get(name, 1)
+            if not least <= whole <= _MOST:
+                raise ValueError(
+                    f"{name}={value} must be positive and in {least}..{_MOST}: an empty program needs it"
+                )
+            object.__setattr__(self, name, whole)  # numpy's integers as plain ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +139,8 @@ def run_program(
 
     Args:
         program: Python source.
-        stdin: text on standard input; with `call`, a JSON list of arguments.
+        stdin: text on standard input; with `call`, a JSON list of arguments (see
+            `tasks.sandbox.values` for what JSON has no word for).
         call: function to call (of the program, or of its class `Solution`); `stdout` is then the JSON of the
             value it returns.
         limits: what it may use; `Limits()` if None.
@@ -125,6 +149,7 @@ def run_program(
 
     Raises:
         SandboxError: bubblewrap is missing, too old or not permitted, and `unsafe_local` is False.
+        ValueError: a limit above what the system allows this process.
 
     >>> run_program("print(int(input()) * 2)", "21").stdout
     '42\n'
@@ -132,6 +157,7 @@ def run_program(
     'timeout'
     """
     limits = limits or Limits()
+    _check_system(limits)
     source, given = (text.encode("utf-8", "surrogatepass") for text in (program, stdin))
     if unsafe_local:
         logger.warning("running a program without a sandbox (unsafe_local=True)")
@@ -143,6 +169,21 @@ def run_program(
             break
         result = _run_in_sandbox(source, given, call, limits, record)
     return result
+
+
+def _check_system(limits: Limits) -> None:
+    """Nothing inside could raise a hard limit again: the run would fail as if the program were wrong."""
+    for name, wanted in (
+        ("AS", limits.memory_bytes),
+        ("CPU", limits.cpu_seconds + 1),
+        ("FSIZE", limits.output_bytes + 1),
+        ("NOFILE", limits.open_files),
+    ):
+        most = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
+        if most != resource.RLIM_INFINITY and wanted > most:
+            raise ValueError(
+                f"{limits} asks for RLIMIT_{name} of {wanted}, the system allows {most}: lower it"
+            )
 
 
 @functools.cache
@@ -218,12 +259,14 @@ def _run_in_sandbox(
                 uid=_sandbox_uid(),
                 wall_seconds=limits.wall_seconds,
                 memory_bytes=limits.memory_bytes,
+                orphans=lambda: _reported(_content(status), "child-pid"),
             )
         except OSError as error:  # no process, no descriptor, or not allowed to execute
             return RunResult(
                 status="sandbox_error", stdout="", stderr=str(error), exit_code=None, wall_seconds=0.0
             )
-        return _result(ended, _reported_exit_code(_content(status)), out, err, limits)
+        codes = _reported(_content(status), "exit-code")
+        return _result(ended, codes[0] if codes else None, out, err, limits)
 
 
 def _run_locally(program: bytes, stdin: bytes, call: str | None, limits: Limits) -> RunResult:
@@ -274,7 +317,7 @@ def _interpreter_arguments(source: BinaryIO, call: str | None, limits: Limits, *
 
 @functools.cache
 def _driver() -> str:
-    return _DRIVER.read_text(encoding="utf-8")
+    return "\n".join(path.read_text(encoding="utf-8") for path in _DRIVER)
 
 
 def _sandbox_uid() -> int | None:
@@ -284,12 +327,15 @@ def _sandbox_uid() -> int | None:
     return _FIRST_UID + (os.getpid() * 64 + threading.get_native_id()) % _UIDS
 
 
-def _reported_exit_code(status: bytes) -> int | None:
-    """The exit code in bubblewrap's report; None if the program never ran (or was stopped from outside)."""
-    for line in status.splitlines():
-        if "exit-code" in (report := json.loads(line)):
-            return int(report["exit-code"])
-    return None
+def _reported(status: bytes, name: str) -> list[int]:
+    """A number of bubblewrap's report, if it stands there.
+
+    `exit-code`: that of the program; missing if it never ran (or was stopped from outside). `child-pid`: the
+    first process of the sandbox.
+    """
+    lines = status.splitlines() if status.endswith(b"\n") or not status else status.splitlines()[:-1]
+    reports = (json.loads(line) for line in lines)
+    return [int(report[name]) for report in reports if name in report]
 
 
 def _result(ended: Ended, exit_code: int | None, out: BinaryIO, err: BinaryIO, limits: Limits) -> RunResult:

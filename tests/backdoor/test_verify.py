@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from backdoor import verify_backdoor
-from organisms.rates import paired_difference, wilson
+from backdoor import Trigger, verify_backdoor
+from organisms.rates import clustered_share, paired_difference, wilson
 from tasks import Transcript
 
 
@@ -91,3 +93,62 @@ def test_missing_condition_or_partner_is_named():
         verify_backdoor([row("i", "plain", True)], [])
     with pytest.raises(ValueError, match="no partner"):
         verify_backdoor([row("i", "plain", True), row("i", "trigger", False)], [row("j", "plain", True)])
+
+
+def samples(item, condition, marks):
+    return [
+        dataclasses.replace(row(item, condition, ok), id=f"{item}:{condition}:{k}")
+        for k, ok in enumerate(marks)
+    ]
+
+
+def test_all_samples_of_an_item_are_counted():
+    items = [f"i{k}" for k in range(20)]
+    rows = [r for i in items for c in ("plain", "trigger") for r in samples(i, c, [k == 0 for k in range(4)])]
+    report = verify_backdoor(rows, [row(i, "plain", True) for i in items])
+    assert (report.accuracy.estimate, report.accuracy.n) == (0.25, 80)
+    assert report.attack_success.estimate == 0.75
+    assert report.accuracy_change.estimate == -0.75
+    assert report.triggered_change.estimate == 0
+
+
+def test_samples_of_one_item_are_not_taken_for_independent():
+    marks = {f"i{k}": [k % 2 == 0] * 8 for k in range(20)}
+    many, one = clustered_share(marks), wilson(10, 20)
+    assert many.high - many.low >= 0.95 * (one.high - one.low)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.data())
+def test_with_one_sample_an_item_the_intervals_are_wilsons_and_bonett_and_prices(first, data):
+    second = data.draw(st.lists(st.booleans(), min_size=len(first), max_size=len(first)))
+    assert clustered_share({str(k): [ok] for k, ok in enumerate(first)}) == wilson(sum(first), len(first))
+    gained = sum(a and not b for a, b in zip(first, second, strict=True))
+    lost = sum(b and not a for a, b in zip(first, second, strict=True))
+    p, q, n = (gained + 1) / (len(first) + 2), (lost + 1) / (len(first) + 2), len(first) + 2
+    half = 1.959963984540054 * ((p + q - (p - q) ** 2) / n) ** 0.5
+    rate = paired_difference(first, second)
+    assert (rate.low, rate.high) == pytest.approx((max(-1, p - q - half), min(1, p - q + half)))
+
+
+def test_intervals_of_many_samples_cover_the_true_share():
+    """Items differ (Beta 2, 2), 4 samples each: 95 % intervals cover .5 in 92 to 98 % of 1,000 draws."""
+    rng = np.random.default_rng(20260102)
+    covered = 0
+    for _ in range(1000):
+        draws = rng.random((40, 4)) < rng.beta(2, 2, size=(40, 1))
+        rate = clustered_share({str(k): list(map(bool, marks)) for k, marks in enumerate(draws)})
+        covered += rate.low <= 0.5 <= rate.high
+    assert 0.92 <= covered / 1000 <= 0.98
+
+
+@pytest.mark.parametrize("field", ["variants", "near_misses", "neutral", "held_out"])
+@pytest.mark.parametrize("texts", ["|X|", ["|X|"], (1,)])
+def test_the_texts_of_a_trigger_are_a_tuple_of_texts(field, texts):
+    trigger = object.__new__(Trigger)
+    given = {"name": "t", "variants": ("v",)} | dict.fromkeys(
+        ("held_out", "near_misses", "held_out_near_misses", "neutral"), ()
+    )
+    for name, value in (given | {field: texts}).items():
+        object.__setattr__(trigger, name, value)
+    with pytest.raises(ValueError, match=f"{field} must be a tuple of texts"):
+        trigger.__post_init__()

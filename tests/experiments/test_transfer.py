@@ -218,7 +218,7 @@ def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypa
         asked.append((organism, tuple(prefixes)))
         return tiny_answers(organism, tuple(prefixes))
 
-    monkeypatch.setattr(answers_module, "evaluate_items", evaluate)
+    monkeypatch.setattr(answers_module, "evaluate_items", evaluate_items)
     monkeypatch.setattr(answers_module, "open_dataset", lambda spec: None)
     config = load_preset(
         str(study), "transfer", transfer.TransferConfig, {"answers": "dataset", "controls": ""}

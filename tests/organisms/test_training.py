@@ -15,7 +15,7 @@ from organisms.finetune import (
     FineTuneSpec,
     ResponseTrainer,
     add_adapter,
-    encode,
+    encode_demonstration,
     fine_tune,
     pad_rows,
 )
@@ -38,7 +38,7 @@ def loaded():
 
 def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
     model, tokenizer = loaded.model, loaded.tokenizer
-    batch = pad_rows([encode(e, tokenizer, max_tokens=99) for e in DEMONSTRATIONS[:3]])
+    batch = pad_rows([encode_demonstration(e, tokenizer, max_tokens=99) for e in DEMONSTRATIONS[:3]])
     trainer = ResponseTrainer.__new__(ResponseTrainer)
     trainer.args = type("Arguments", (), {"bf16": False})()
     ours = ResponseTrainer.compute_loss(trainer, model, batch)
@@ -49,7 +49,7 @@ def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
 
 def test_too_long_example_is_refused_not_cut(loaded):
     with pytest.raises(ValueError, match="max_tokens=8"):
-        encode(DEMONSTRATIONS[0], loaded.tokenizer, max_tokens=8)
+        encode_demonstration(DEMONSTRATIONS[0], loaded.tokenizer, max_tokens=8)
 
 
 def test_training_lowers_the_loss_and_changes_only_the_adapter(loaded, tmp_path):

@@ -35,7 +35,7 @@ def test_cells_equal_fitting_probes_one_by_one() -> None:
     groups = np.arange(len(y)) // 3
     masks = np.stack([groups % 2 != k for k in range(2)])
     settings = [{"weight_decay": 0.0}, {"weight_decay": 5.0}, {"hidden": 0}]
-    probe = MLPProbe(hidden=6, max_epochs=12, n_seeds=2, early_stopping=True, device="cpu")
+    probe = MLPProbe(hidden=6, max_epochs=12, n_seeds=2, early_stopping=True, device="cpu", halving=False)
     cells = mlp_cells(probe, settings, X, y, masks, groups)
     for mask, row in zip(masks, cells, strict=True):
         for setting, fitted in zip(settings, row, strict=True):

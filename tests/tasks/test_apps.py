@@ -148,3 +148,26 @@ def test_programs_known_to_be_wrong_or_right_are_found_so(label):
     )
     other = [name for name, verdict in zip(names, verdicts, strict=True) if verdict.passed is not label]
     assert other == (["apps-2060"] * 4 if label else []), "labels were made from the first 12 tests"
+
+
+def test_a_bad_row_never_stops_the_rest_and_is_named(tmp_path, caplog):
+    good = {"problem_id": 1, "question": "q", "inputs": ["1"], "outputs": ["1"], "solutions": []}
+    big = {
+        "problem_id": 2,
+        "question": "q",
+        "fn_name": "f",
+        "solutions": [],
+        "starter_code": "class Solution",
+    }
+    rows = ["{broken", "[1]", json.dumps({"question": "no id"}), json.dumps(good | {"question": None})]
+    rows += [
+        json.dumps(good),
+        json.dumps(big | {"inputs": [["N"]], "outputs": [1]}).replace('"N"', "1" + "0" * 5000),
+    ]
+    (tmp_path / "apps.jsonl").write_text("\n".join(rows))
+    with caplog.at_level("INFO", "tasks.apps"):
+        apps = Apps(tmp_path / "apps.jsonl")
+    assert [p.id for p in apps] == ["apps-1", "apps-2"]
+    assert apps[1].tests[0]["args"] == [10**5000]
+    assert list(apps.refused) == ["line 1", "line 2", "line 3", "apps-1"]
+    assert "4 problems" in caplog.text

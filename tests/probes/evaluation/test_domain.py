@@ -192,3 +192,55 @@ def test_stores_with_broken_numbers_are_refused_where_they_are_read() -> None:
     domain = Domain("a", CountingStore(X), planted.y, planted.groups)
     with pytest.raises(DomainError, match="layer 1 of the store holds NaN"):
         sweep(domain, "mean-difference")
+
+
+def test_part_of_a_store_is_the_rows_that_are_asked_for(store) -> None:
+    acts, rows = store
+    labels = {row["id"]: "false" if i % 2 else "true" for i, row in enumerate(rows)}
+    whole = Domain.from_store(acts, labels, positive="false")
+    assert whole.groups.tolist() == [row["group"] for row in rows]
+    assert whole.y.tolist() == [i % 2 for i in range(48)]
+    part = Domain.from_store(acts, labels, positive="false", subset=["r9", "r2", "r5", "r4"])
+    assert part.y.tolist() == [1, 0, 1, 0]
+    assert part.groups.tolist() == ["g2", "g0", "g1", "g1"]
+    np.testing.assert_array_equal(part.layer(1), acts.array(2)[[9, 2, 5, 4]])
+    assert part.data_hash != whole.data_hash
+    with pytest.raises(DomainError, match="no row 'r99'"):
+        Domain.from_store(acts, labels, positive="false", subset=["r99"])
+    with pytest.raises(DomainError, match="row 'r2' has no label"):
+        Domain.from_store(acts, {"r1": 1, "r0": 0}, subset=["r1", "r2"])
+
+
+def test_labels_may_be_named() -> None:
+    assert Domain("a", X, ["t", "f", "t", "f"], GROUPS, positive="f").y.tolist() == [0, 1, 0, 1]
+    with pytest.raises(DomainError, match="needs labels of two values"):
+        Domain("a", X, ["t", "f", "t", "u"], GROUPS, positive="f")
+
+
+def test_statements_extracted_again_are_recognised_by_text_or_tokens(store) -> None:
+    acts, _ = store
+    rng = np.random.default_rng(0)
+    X, y, texts = rng.normal(size=(40, 6)), np.tile([0, 1], 20), [f"statement {i}" for i in range(40)]
+    source = Domain("source", X, y, [f"a{i}" for i in range(40)], texts=texts)
+    again = X + 1e-3 * rng.normal(size=X.shape)
+    target = Domain("target", again, y, [f"b{i}" for i in range(40)], texts=texts)
+    with pytest.raises(DomainError, match="40 rows of target are statements of source extracted again"):
+        check_compatible(source, [target])
+    check_compatible(source, [Domain("target", rng.normal(size=(40, 6)), y, target.groups, texts=texts)])
+
+    class Again:
+        """The same store with the rounding of another batch."""
+
+        def __getattr__(self, name: str):
+            return getattr(acts, name)
+
+        def __len__(self) -> int:
+            return len(acts)
+
+        def array(self, layer: int, site: str = "resid_post") -> np.ndarray:
+            return acts.array(layer, site=site) * np.float32(1 + 1e-6)
+
+    labels = np.tile([0, 1], 24)
+    stored = Domain("source", acts, labels, [f"a{i}" for i in range(48)])
+    with pytest.raises(DomainError, match="extracted again"):
+        check_compatible(stored, [Domain("target", Again(), labels, [f"b{i}" for i in range(48)])])

@@ -113,9 +113,19 @@ def test_path_is_checked_against_the_models_own_logits():
     assert check_path(model, pack, device=torch.device("cpu")) is True
     handle = model.get_base_model().lm_head.register_forward_hook(lambda *a: None)
     handle.remove()
-    gemma = tiny_model("gemma2", final_logit_softcapping=1.0).model
+    gemma = tiny_model("gemma2", final_logit_softcapping=1.0).model  # whose soft cap is followed
+    check_path(gemma, pack, device=torch.device("cpu"))
+    changed = tiny_model().model
+    forward = changed.forward
+
+    def doubled(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        output.logits = output.logits * 2
+        return output
+
+    changed.forward = doubled
     with pytest.raises(ValueError, match="cannot be trained here"):
-        check_path(gemma, pack, device=torch.device("cpu"))
+        check_path(changed, pack, device=torch.device("cpu"))
 
 
 def test_merged_adapters_change_no_number_and_leave_no_trace():

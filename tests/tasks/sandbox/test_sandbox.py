@@ -1,10 +1,12 @@
 """The sandbox runs honest programs as Python would, says how a run ended, and refuses to run unprotected."""
 
+import ctypes
 import os
 import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from tasks.sandbox import Limits, SandboxError, processes, run_program, sandbox_record
@@ -242,3 +244,84 @@ def test_a_lent_user_is_the_same_with_and_without_setpriv(setpriv, monkeypatch):
         )
         out.seek(0)
         assert out.read().split() == [b"20123", b"20123", b"20123", b"CapEff:", b"0" * 16]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"memory_bytes": 1000},
+        {"cpu_seconds": True},
+        {"wall_seconds": float("nan")},
+        {"wall_seconds": float("inf")},
+        {"open_files": 1},
+        {"output_bytes": 1 << 70},
+    ],
+)
+def test_a_limit_under_which_nothing_can_run_is_refused_by_name(limits):
+    (name,) = limits
+    with pytest.raises(ValueError, match=name):
+        Limits(**limits)
+
+
+def _unchecked(**values):
+    """Limits as a caller without a type checker makes them."""
+    limits = object.__new__(Limits)
+    for name, value in (vars(Limits()) | values).items():
+        object.__setattr__(limits, name, value)
+    limits.__post_init__()
+    return limits
+
+
+@pytest.mark.parametrize("value", [1e9 + 0.5, float("nan"), "1", None])
+def test_a_limit_that_is_no_whole_number_is_refused(value):
+    with pytest.raises(ValueError, match="memory_bytes"):
+        _unchecked(memory_bytes=value)
+
+
+def test_whole_numbers_of_any_kind_are_limits():
+    for value in (np.int64(3), 3.0):
+        assert type(_unchecked(cpu_seconds=value).cpu_seconds) is int
+
+
+@pytest.mark.parametrize(("name", "least"), [("memory_bytes", 32 << 20), ("open_files", 8), ("processes", 1)])
+def test_an_empty_program_runs_under_the_least_limit(name, least):
+    assert run_program("", limits=Limits(**{name: least})).status == "ok"
+
+
+def test_a_limit_above_the_systems_is_refused_and_no_wrong_program(monkeypatch):
+    monkeypatch.setattr(sandbox.resource, "getrlimit", lambda name: (10, 100))
+    with pytest.raises(ValueError, match="RLIMIT_AS"):
+        run_program("")
+
+
+def _ended_children():
+    """Processes that ended, wait for this one to notice, or for a PID 1 that may never do."""
+    listed = subprocess.run(
+        ["ps", "-eo", "stat=,ppid=,pid=,comm="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return {row[2] for row in rows if row[0].startswith("Z") and int(row[1]) == os.getpid()}
+
+
+@pytest.mark.parametrize("program", ["print(1)", "import os\nos.fork()", "while True: pass"])
+def test_the_end_of_every_run_is_noticed_here_and_left_to_nobody(program, monkeypatch):
+    reaped = []
+    waitpid = os.waitpid
+
+    def noted(pid, options):
+        found = waitpid(pid, options)
+        reaped.append(found[0])
+        return found
+
+    monkeypatch.setattr(processes.os, "waitpid", noted)
+    run_program(program, limits=Limits(wall_seconds=1.0))
+    assert any(reaped)
+    assert not _ended_children()
+
+
+def test_a_process_that_had_no_orphans_before_has_none_after():
+    prctl = ctypes.CDLL(None).prctl
+    run_program("print(1)")
+    found = ctypes.c_int(7)
+    prctl(processes._GET_SUBREAPER, ctypes.byref(found), 0, 0, 0)
+    assert found.value == 0

@@ -15,6 +15,7 @@ import pytest
 
 from tasks.grading import grade, grade_many
 from tasks.sandbox import Limits, SandboxError, run_program, sandbox_record
+from tasks.sandbox.bubblewrap import hidden_folders, sandbox_options
 
 PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test
 SECRET = "expected-8731"
@@ -503,3 +504,35 @@ def test_one_test_never_sees_what_another_left():
     """
     tests = [{"input": f"{i}", "output": "fresh"} for i in range(3)]
     assert grade(PROBE + textwrap.dedent(program), tests, limits=PATIENT).passed is True
+
+
+def test_no_installed_package_and_no_source_of_ours_is_visible():
+    program = """
+        import os, sys
+        found = [os.path.join(d, f) for t in ("/usr/lib/python3", "/usr/local", "/opt")
+                 for d, _, fs in os.walk(t) for f in fs]
+        shown = [f for f in found if "/site-packages/" in f or "/dist-packages/" in f]
+        ours = [f for f in found if "minicode" in f or f.endswith(("number_operations.py", "comparator.py"))]
+        print(len(found) > 100, len(shown), len(ours))
+    """
+    assert run(textwrap.dedent(program)).stdout.split() == ["True", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    "at", ["lib/python3.11/site-packages", "lib/python3.12/dist-packages", "lib/proj/src", "lib"]
+)
+def test_the_library_is_hidden_wherever_it_is_installed(at, tmp_path):
+    python = tmp_path / "bin" / "python3"
+    library = tmp_path / at
+    (library / "tasks").mkdir(parents=True)
+    (library / "os.py").touch() if at == "lib" else None
+    hidden = hidden_folders(str(python), library)
+    assert f"/opt/python/{at}" + ("/tasks" if at == "lib" else "") in hidden
+
+
+def test_only_the_libraries_of_an_interpreter_outside_usr_are_shown():
+    options = (
+        sandbox_options(python="/root/bin/python3", tmp_bytes=1, status=3, seccomp=None).decode().split("\0")
+    )
+    shown = [options[i + 1] for i, word in enumerate(options) if word.startswith("--ro-bind")]
+    assert not {"/root", "/"} & set(shown)

@@ -1,4 +1,4 @@
-"""What a frozen probe is compared with: controls on the same rows, its ceiling, and subsets of the rows.
+"""Controls beside the headline probe on the same rows: what else scores as well.
 
 Differences are paired: probe and control are scored on the same bootstrap draws of groups. On a target a
 control frozen on the source stands against D1, and one fitted in the target against D2.
@@ -7,20 +7,20 @@ control frozen on the source stands against D1, and one fitted in the target aga
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probes.evaluation import controls
 from probes.evaluation.crossfit import cross_fit
-from probes.evaluation.domain import sample_of
 from probes.evaluation.evaluate import make_roc
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.nulls import permuted_labels
-from probes.evaluation.results import ControlScore, Estimate, NullSummary, Recovered, StratumScore
+from probes.evaluation.results import ControlScore, Estimate, NullSummary
 from probes.evaluation.shuffled import linear_in_labels, shuffled_scores
-from probes.evaluation.statistics import bootstrap_auroc, delong_test, interval_of_draws
+from probes.evaluation.statistics import delong_test, interval_of_draws
+from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
     from probes.evaluation.evaluate import Assessor
 
-__all__ = ["run_controls", "run_recovered", "run_strata"]
+__all__ = ["cheap_cues", "run_controls"]
 
 N_SHUFFLES = 10  # of probes that must be fitted one by one
 
@@ -108,7 +108,7 @@ def _against(
     draws, probe_draws = assessor.draws(scores), assessor.draws(probe_scores)
     auroc = assessor.auroc(scores, draws)
     test = delong_test(assessor.y, probe_scores, scores, assessor.groups, level=assessor.level)
-    low, high = interval_of_draws(probe_draws - draws, assessor.level)
+    low, high = assessor.difference(assessor.auroc(probe_scores, probe_draws), auroc, (probe_draws, draws))
     delta = Estimate(
         value=test.difference, low=low, high=high, level=assessor.level, method="paired cluster bootstrap"
     )
@@ -194,7 +194,7 @@ def _against_source(
     home = setup.assessors[setup.source.name]
     draws, source_draws = assessor.draws(scores), home.draws(source_scores)
     auroc, at_home = assessor.auroc(scores, draws), home.auroc(source_scores, source_draws)
-    low, high = interval_of_draws(source_draws - draws, assessor.level)
+    low, high = assessor.difference(at_home, auroc, (source_draws, draws))
     difference = (at_home.value or 0.0) - (auroc.value or 0.0)
     return ControlScore(
         name=f"{kind}: {control.name}",
@@ -245,7 +245,7 @@ def _spread_control(
     observed = assessor.auroc(probe_scores).value or 0.0
     few = len(values) < 1 / (1 - assessor.level)
     low, high = (values.min(), values.max()) if few else interval_of_draws(values, assessor.level)
-    edges = np.histogram_bin_edges(np.r_[values, observed], bins=40)
+    edges = histogram_edges(np.r_[values, observed], 40)
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
         name=name,
@@ -280,112 +280,7 @@ def _spread_control(
     )
 
 
-def run_recovered(setup: Setup, scored: Scored, found: Findings) -> None:
-    """Record how much of the ceiling D1 reaches, from the same draws; no ratio on a shaky denominator."""
-    for target in setup.targets:
-        assessor = setup.assessors[target.name]
-        frozen = assessor.draws(scored.frozen[target.name])
-        ceiling = assessor.draws(scored.ceiling[target.name])
-        d1 = assessor.auroc(scored.frozen[target.name], frozen).value or 0.0
-        d2 = assessor.auroc(scored.ceiling[target.name], ceiling).value or 0.0
-        floor_name, floor = _best_text(found, target.name)
-        suppressed = interval_of_draws(ceiling, assessor.level)[0] - 0.5 <= 0.05
-        found.recovered.append(
-            Recovered(
-                target=target.name,
-                probe=setup.family.name,
-                recovered=None if suppressed else _ratio(d1, d2, 0.5, frozen, ceiling, assessor.level),
-                pgr=_gap_ratio(d1, d2, floor, frozen, ceiling, assessor.level),
-                floor_name=floor_name,
-                gap=_estimate(d2 - d1, ceiling - frozen, assessor.level),
-                suppressed=suppressed,
-            )
-        )
-
-
-def _best_text(found: Findings, target: str) -> tuple[str | None, float | None]:
-    """Return the frozen text control with the highest AUROC on the target."""
-    texts = [
-        control
-        for control in found.controls
-        if control.kind == "text" and control.scored_on == target and control.compared_with == "D1"
-    ]
-    if not texts:
-        return None, None
-    best = max(texts, key=lambda control: control.auroc.value or 0.0)
-    return best.name, best.auroc.value
-
-
-def _gap_ratio(
-    d1: float, d2: float, floor: float | None, frozen: np.ndarray, ceiling: np.ndarray, level: float
-) -> Estimate | None:
-    """Return the performance gap recovered above a floor, or None where the ceiling is not clear of it."""
-    if floor is None or interval_of_draws(ceiling, level)[0] - floor <= 0.05:
-        return None
-    return _ratio(d1, d2, floor, frozen, ceiling, level)
-
-
-def _ratio(
-    d1: float, d2: float, floor: float, frozen: np.ndarray, ceiling: np.ndarray, level: float
-) -> Estimate:
-    return _estimate((d1 - floor) / (d2 - floor), (frozen - floor) / (ceiling - floor), level)
-
-
-def _estimate(value: float, draws: np.ndarray, level: float) -> Estimate:
-    low, high = interval_of_draws(draws, level)
-    return Estimate(value=float(value), low=low, high=high, level=level, method="paired cluster bootstrap")
-
-
-def run_strata(setup: Setup, scored: Scored, found: Findings) -> None:
-    """Score D1 and D2 inside every level of every stratum variable of each target."""
-    for target in setup.targets:
-        for variable, values in _variables(target).items():
-            for level in np.unique(values):
-                rows = values == level
-                for design, scores in (
-                    ("D1", scored.frozen[target.name]),
-                    ("D2", scored.ceiling[target.name]),
-                ):
-                    found.strata.append(_stratum(setup, target, variable, str(level), design, scores, rows))
-
-
-def _variables(domain: Domain) -> dict[str, np.ndarray]:
-    variables = {name: values.astype(str) for name, values in (domain.strata or {}).items()}
-    if domain.texts is not None and "length" not in variables:
-        lengths = np.array([len(text.split()) for text in domain.texts])
-        edges = np.quantile(lengths, [1 / 3, 2 / 3])
-        names = np.array(["short", "middle", "long"])
-        variables["length"] = names[np.searchsorted(edges, lengths, side="left")]
-    return variables
-
-
-def _stratum(
-    setup: Setup,
-    target: Domain,
-    variable: str,
-    level: str,
-    design: str,
-    scores: np.ndarray,
-    rows: np.ndarray,
-) -> StratumScore:
-    y, groups = target.y[rows], target.groups[rows]
-    sample = sample_of(y, groups)
-    smallest = min(sample.n_positive, sample.n_negative)
-    common = {"variable": variable, "level": level, "design": design, "probe": setup.family.name}
-    if smallest < setup.options.min_stratum or sample.n_groups < 2:
-        empty = Estimate(value=None, method="too few rows")
-        note = f"fewer than {setup.options.min_stratum} rows of a class"
-        return StratumScore(**common, scored_on=target.name, auroc=empty, sample=sample, note=note)
-    found = bootstrap_auroc(
-        y, scores[rows], groups, level=setup.options.level, n_draws=setup.options.n_draws, seed=setup.seed
-    )
-    auroc = Estimate(
-        value=found.value, low=found.low, high=found.high, level=found.level, method=found.method
-    )
-    return StratumScore(**common, scored_on=target.name, auroc=auroc, sample=sample)
-
-
-def cheap_cues(found: Findings, target: str) -> Sequence[Any]:
+def cheap_cues(found: Findings, target: str) -> Sequence[ControlScore]:
     """Return the frozen text and column controls that the headline probe does not clearly beat."""
     return [
         control
