@@ -56,7 +56,8 @@ class Anatomy:
     @property
     def vocabulary(self) -> int:
         """Rows of the embedding: every token id must be below."""
-        table: Any = self.trunk.module.get_input_embeddings()  # adapters may be wrapped around it
+        module: Any = self.trunk.module
+        table = module.get_input_embeddings()  # adapters may be wrapped around it
         return next(weight for weight in table.parameters() if weight.ndim == 2).shape[0]
 
     def check_sites(self, sites: tuple[str, ...], layers: tuple[int, ...]) -> None:

@@ -59,11 +59,12 @@ def extract(
     Args:
         model: from `load_model`. Its weights are read only if something has to be computed.
         rows: transcripts, dicts or a `datasets.Dataset` with `id`, `prompt` (text, or a list of chat
-            messages) and `response`.
+            messages) and `response`; with `tokens="last"` a statement without a response is a row, too.
         sites: one or several of `embed`, `resid_pre`, `resid_mid`, `resid_post`, `attn_out`, `mlp_out`.
         layers: `"all"`, a number, or several (a list, an array); negative numbers count from the end.
-        tokens: `"prompt_last"`, `"response_last"`, `"response_mean"`, `"response_max"`, `"response_all"`, a
-            `TokenSelection`, or a function from `EncodedRow` to positions (averaged).
+        tokens: `"last"` (of the whole row), `"prompt_last"`, `"response_last"`, `"response_mean"`,
+            `"response_max"`, `"response_all"`, a `TokenSelection`, or a function from `EncodedRow` to
+            positions (averaged).
         store: folder under which the result is kept by its key; None keeps it in memory.
         backend: `"hf"` (fast) or `"transformer_lens"` (reference; any hook name as a site).
         token_budget: padded tokens per batch; halved by itself when memory runs out.
@@ -82,7 +83,8 @@ def extract(
         RowError: a row is missing a field, repeated, too long, keeps no token, or its tokens do not decode
             to its text.
         SiteError: a site or layer the model does not have.
-        ParityError: the model fails the integrity gate.
+        ParityError: the model fails the integrity gate, is in train mode, or a row depends on its neighbours.
+        ValueError: an unknown option, or a model with somebody's hooks and a `store`.
         StoreWriteError: the folder cannot be written.
 
     >>> from activations.testing import tiny_model

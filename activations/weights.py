@@ -253,8 +253,8 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
             )
         plain.load_state_dict(quantised.state_dict())
         plain.tie_weights()
-        plain.save_pretrained(part)
         with quiet_libraries():
+            plain.save_pretrained(part)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         tokenizer.save_pretrained(part)
     record = {"file": gguf.name, "sha256": hash_file(gguf), "conversion": CONVERSION}
