@@ -84,10 +84,8 @@ def latex_table(result: TransferResult, style: Style) -> str:
     frame = pd.DataFrame(summary_rows(result, style))
     right = ("layer", "wrong | right")
     columns = "".join("r" if name in right else "l" for name in frame.columns)
-    styled: Any = (
-        frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
-    )
-    text = styled.to_latex(environment="longtable", hrules=True, column_format=columns)
+    styled: Any = frame.style.format(escape="latex").format_index(escape="latex", axis="columns")
+    text = styled.hide(axis="index").to_latex(environment="longtable", hrules=True, column_format=columns)
     return text.replace(MINUS, "$-$").replace("|", r"\textbar{}")
 
 
