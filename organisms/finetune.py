@@ -249,7 +249,9 @@ def add_adapter(model: PreTrainedModel, spec: FineTuneSpec) -> PeftModel:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.seed)  # the adapter's first weights are drawn, so they are part of the recipe
+        return get_peft_model(model, config)  # pyright: ignore[reportReturnType]
 
 
 @quiet_libraries()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,53 +28,83 @@ _NAMES = {
 }
 
 
-def common_arguments(
-    job: Job,
-    *,
-    prompts: int,
-    sampling: SamplingOptions,
-    minibatches: int,
-    inner_epochs: int,
-    rounds: int,
-    rows: int,
-) -> dict[str, Any]:
-    """Arguments of GRPOConfig and RLOOConfig: one generation of ``prompts * samples`` per round.
+@dataclass(frozen=True, kw_only=True)
+class OnlineTRL:
+    """What TRL's online recipes share. Resume follows TRL, which is close but not to the bit."""
 
-    Raises:
-        ValueError: numbers that cannot be cut as asked.
-    """
-    import torch
+    rounds: int = 100
+    prompts: int = 32
+    """Prompts per round."""
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    kl_coefficient: float = 0.03
+    """Weight of the KL penalty; the recipe says of which estimate, and where it enters."""
+    clip: float = 0.2
+    """Of the importance ratio."""
+    drop_clipped: bool = False
+    """Leave responses that reach the limit out of the loss."""
+    inner_epochs: int = 1
+    minibatches: int = 2
+    """Optimiser steps per inner epoch."""
+    rows: int = 16
+    """Responses per forward and backward pass."""
+    learning_rate: float = 2e-4
+    warmup: int = 5
+    seed: int = 0
+    save_every: int = 10
+    """Rounds between checkpoints."""
 
-    responses = prompts * sampling.samples
-    if responses % (rows * minibatches):
-        raise ValueError(
-            f"{prompts} prompts x {sampling.samples} samples cannot be cut into {minibatches} minibatches of "
-            f"passes of {rows} rows: choose numbers that divide {responses}"
-        )
-    steps = minibatches * inner_epochs
-    return {
-        "output_dir": str(job.work_dir),
-        "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": responses // (rows * minibatches),
-        "steps_per_generation": responses // rows,
-        "num_generations": sampling.samples,
-        "num_iterations": inner_epochs,
-        "max_completion_length": sampling.max_new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_steps": rounds * steps,
-        "logging_steps": steps,
-        "use_cpu": not torch.cuda.is_available(),
-        "bf16": resolve_autocast("auto"),
-        "gradient_checkpointing": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "steps",
-        "remove_unused_columns": False,
-    }
+    @property
+    def steps_per_round(self) -> int:
+        """Optimiser steps."""
+        return self.minibatches * self.inner_epochs
+
+    def arguments(self, job: Job) -> dict[str, Any]:
+        """Arguments of any of TRL's configurations: one generation of ``prompts * samples`` per round.
+
+        Raises:
+            ValueError: numbers that cannot be cut as asked.
+        """
+        import torch
+
+        responses = self.prompts * self.sampling.samples
+        if responses % (self.rows * self.minibatches):
+            raise ValueError(
+                f"{self.prompts} prompts x {self.sampling.samples} samples cannot be cut into "
+                f"{self.minibatches} minibatches of passes of {self.rows} rows: choose numbers that divide "
+                f"{responses}"
+            )
+        return {
+            "output_dir": str(job.work_dir),
+            "beta": self.kl_coefficient,
+            "epsilon": self.clip,
+            "mask_truncated_completions": self.drop_clipped,
+            "learning_rate": self.learning_rate,
+            "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": self.warmup,
+            "seed": self.seed,
+            "data_seed": self.seed,
+            "per_device_train_batch_size": self.rows,
+            "gradient_accumulation_steps": responses // (self.rows * self.minibatches),
+            "steps_per_generation": responses // self.rows,
+            "num_generations": self.sampling.samples,
+            "num_iterations": self.inner_epochs,
+            "max_completion_length": self.sampling.max_new_tokens,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_steps": self.rounds * self.steps_per_round,
+            "logging_steps": self.steps_per_round,
+            "save_steps": self.save_every * self.steps_per_round,
+            "use_cpu": not torch.cuda.is_available(),
+            "bf16": resolve_autocast("auto"),
+            "gradient_checkpointing": False,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "save_strategy": "steps",
+            "remove_unused_columns": False,
+        }
 
 
-def run_trl(recipe: Any, job: Job, make: Callable[..., Any], *, steps_per_round: int) -> TrainingResult:
+def run_trl(recipe: OnlineTRL, job: Job, make: Callable[..., Any]) -> TrainingResult:
     """Train with a TRL trainer; ``make`` builds it from keyword arguments."""
     from datasets import Dataset
 
@@ -84,7 +115,7 @@ def run_trl(recipe: Any, job: Job, make: Callable[..., Any], *, steps_per_round:
     rows = [{name: item[name] for name in ("id", "prompt", *sorted(columns - {"id"}))} for item in job.items]
     scorer = _Scorer(job)
     done = max((int(p.name.split("-")[1]) for p in job.work_dir.glob("checkpoint-*")), default=0)
-    log = RoundLog(job.work_dir, done=done // steps_per_round, write=True)
+    log = RoundLog(job.work_dir, done=done // recipe.steps_per_round, write=True)
     with live_view(recipe.rounds, len(log.entries), show=job.progress) as update:
         watcher = _Watcher(job, log, scorer, update)
         trainer = make(

@@ -90,7 +90,7 @@ def test_missing_organism_says_how_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"Did you mean qa-backdoored.*train_backdoor"):
         record.find_organism(f"{SHIPPED}/qa-backdored")
     monkeypatch.setattr(record, "ROOT", tmp_path)
-    with pytest.raises(ConfigError, match=r"No organism is shipped below .*: install a wheel"):
+    with pytest.raises(ConfigError, match=r"No organism is shipped below .*: install the wheel"):
         record.find_organism("nowhere/qa-clean")
 
 

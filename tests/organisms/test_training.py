@@ -205,3 +205,13 @@ def test_a_warm_up_that_would_be_shuffled_away_is_refused(loaded, tmp_path):
             work_dir=tmp_path,
             warm_up=4,
         )
+
+
+def test_a_fresh_adapter_is_drawn_from_the_settings_seed_alone():
+    def first_weights(seed):
+        torch.rand(3)  # whatever was drawn before does not matter
+        model = add_adapter(tiny_model().model, FineTuneSpec(rank=2, seed=seed))
+        return torch.cat([w.flatten() for n, w in model.named_parameters() if "lora_A" in n])
+
+    assert torch.equal(first_weights(1), first_weights(1))
+    assert not torch.equal(first_weights(1), first_weights(2))
