@@ -33,7 +33,14 @@ def group_names(groups: Iterable[Any], what: str = "groups") -> np.ndarray:
         groups = groups.detach().cpu().numpy()  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(groups, np.ndarray) and groups.ndim != 1:
         raise ValueError(f"{what} must have one entry per row: got shape {groups.shape}")
-    values = list(groups)
+    values = groups if isinstance(groups, np.ndarray) else list(groups)
+    if not isinstance(values, np.ndarray) and len(values) and {type(value) for value in values} <= {str}:
+        values = np.asarray(values)
+    if (
+        isinstance(values, np.ndarray) and values.dtype.kind in "iuU"
+    ):  # nothing can be missing: name each once
+        distinct, which = np.unique(values, return_inverse=True)
+        return np.array([_name(value) for value in distinct], dtype=np.str_)[which]
     missing = [row for row, value in enumerate(values) if _is_missing(value)]
     if missing:
         rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
