@@ -199,7 +199,7 @@ def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
     source = _open(config, config.source, "source", base, out)
     targets = [_open(config, reference, "target", base, out) for reference in config.targets]
     controls = [
-        open_reader(reference, base, source, config.seed)
+        open_reader(reference, base, source, config.rows, config.seed)
         if reference in READERS
         else _open(config, reference, "control", base, out)
         for reference in config.controls

@@ -11,6 +11,7 @@ import numpy as np
 
 from activations import ActivationStore, extract
 from probes import Domain, contrast_rows
+from study.concepts import concepts_of
 from study.opening import OpenOrganism
 from tasks.transcript import Transcript
 
@@ -69,6 +70,7 @@ def read_domain(
         strata_of(organism.rows, edges),
         pairs=pairs,
         columns=likelihood_of(organism.rows) if organism.record else None,
+        concepts=concepts_of(organism.rows),
         site=reading.site,
         row_ids=_text_ids(organism.rows),
         meta={

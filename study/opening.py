@@ -37,12 +37,25 @@ class RowChoice:
     """Whether answers to prompts that were cut to fit may be used; otherwise one is an error."""
     most: int | None = None
     """At most so many answers per organism, in whole groups and a fixed order; none: all."""
+    most_of: dict[str, int] = field(default_factory=dict)
+    """Role or organism's name -> another number than most, the name before the role: controls need fewer
+    answers than the target, since their intervals need only exclude what the source reaches."""
 
     def __post_init__(self) -> None:
-        if self.most is not None and self.most < 4:
-            raise ValueError(f"most must be at least 4 answers, got {self.most}")
+        for name, count in {"most": self.most, **self.most_of}.items():
+            if count is not None and count < 4:
+                raise ValueError(f"{name} must be at least 4 answers, got {count}")
         if not self.source or not self.target:
             raise ValueError("source and target each need at least one condition, for example plain")
+
+    def most_for(self, name: str, role: Role) -> int | None:
+        """Give the number of answers that may be read of an organism; None: all.
+
+        >>> choice = RowChoice(most=400, most_of={"control": 80, "qa-clean": 120})
+        >>> [choice.most_for(*who) for who in (("a", "target"), ("b", "control"), ("qa-clean", "control"))]
+        [400, 80, 120]
+        """
+        return self.most_of.get(name, self.most_of.get(role, self.most))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +99,18 @@ def open_organism(
     model = open_weights(folder, base, merge=merge)
     conditions = choice.target if role == "target" else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
-    rows, left_out = usable_rows(given, conditions, choice, record.name)
+    rows, left_out = usable_rows(given, conditions, choice, record.name, role)
     return OpenOrganism(name=record.name, role=role, model=model, rows=rows, left_out=left_out, record=record)
 
 
-def open_reader(name: str, base: LoadedModel, source: OpenOrganism, seed: int) -> OpenOrganism:
+def open_reader(
+    name: str, base: LoadedModel, source: OpenOrganism, choice: RowChoice, seed: int
+) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
     model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
-    return OpenOrganism(name=name, role="control", model=model, rows=source.rows)
+    most = choice.most_for(name, "control")
+    rows = source.rows if most is None else _first_groups(source.rows, most)
+    return OpenOrganism(name=name, role="control", model=model, rows=rows)
 
 
 def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:
@@ -108,7 +125,11 @@ def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:
 
 
 def usable_rows(
-    rows: Sequence[Transcript], conditions: Sequence[str], choice: RowChoice, name: str
+    rows: Sequence[Transcript],
+    conditions: Sequence[str],
+    choice: RowChoice,
+    name: str,
+    role: Role = "source",
 ) -> tuple[list[Transcript], dict[str, int]]:
     """Choose the answers to use; also count the others by reason.
 
@@ -128,9 +149,10 @@ def usable_rows(
         if not reason:
             kept.append(row)
     left_out = {reason: count for reason, count in reasons.items() if reason}
-    if choice.most is not None and len(kept) > choice.most:
+    most = choice.most_for(name, role)
+    if most is not None and len(kept) > most:
         before = len(kept)
-        kept = _first_groups(kept, choice.most)
+        kept = _first_groups(kept, most)
         left_out["beyond rows.most"] = before - len(kept)
     if not kept:
         found = ", ".join(sorted({row.condition for row in rows})) or "none"

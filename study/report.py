@@ -42,6 +42,10 @@ READINGS = {
         "Whether an answer is right is readable in the other model, but not along this direction.",
         "It does not show that no probe transfers: only these probes, layers and positions were tried.",
     ),
+    "route-failed": (
+        "The probe is at chance in the other model, but so is a concept that both models surely represent.",
+        "No null about misleading: nothing passes between these models here. Read other layers or tokens.",
+    ),
     "untestable": (
         "Even a probe fitted in the other model finds nothing, so nothing could have transferred.",
         "This is no evidence against transfer. The model may not represent whether its answers are right.",

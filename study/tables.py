@@ -104,6 +104,9 @@ def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
 def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
     fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
     organisms = {"organism": "control organism", "refitted": "control organism, fitted here"}
+    concept = control.kind == "shared concept"
+    if concept:
+        fit = {"source": "shared concept", "D1": "shared concept, frozen"}
     design = organisms.get(control.kind) or fit.get(control.compared_with or "", "null")
     versus = "source minus this" if control.kind in organisms else "probe minus this"
     delta = "" if control.delta is None else f"{versus}: {interval(control.delta)}"
@@ -113,8 +116,8 @@ def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
         "probe": style.name(control.name),
         "layer": "",
         "AUROC": interval(control.auroc),
-        "wrong | right": f"{control.sample.n_positive} | {control.sample.n_negative}",
-        "reading": control.note if design == "null" else delta,
+        "wrong | right": "" if concept else f"{control.sample.n_positive} | {control.sample.n_negative}",
+        "reading": control.note if concept or design == "null" else delta,
     }
 
 
@@ -172,6 +175,9 @@ def _terminal_rows(
                 words = (f" [dim]{drawn.label}[/dim]", style.name(control.name))
                 yield (*words, interval(control.auroc), ""), False
     for control in result.controls:
+        if control.scored_on == domain and (control.kind, control.compared_with) == ("shared concept", "D1"):
+            name = control.name.removeprefix("shared concept: ")
+            yield (" [dim]shared concept, frozen[/dim]", name, interval(control.auroc), ""), False
         if control.kind == "organism" and control.scored_on == domain:
             label = DESIGNS["D1"].label
             yield (f" {label}", result.headline_probe, interval(control.auroc), ""), False

@@ -121,6 +121,8 @@ class Domain(_Rows):
         texts: the response of each row, for the text-only controls.
         strata: name -> value per row (answer letter, length bin, truncated, evidence visible, ...).
         columns: name -> number per row that serves as a control score (log-probability, entropy, ...).
+        concepts: name -> 0/1 per row for something that every model surely represents (answers A, asks who):
+            the positive control of a transfer, see `shared_concepts.py`.
         pairs: activations of contrast pairs, `[layer, pair, 2, d]` with index 0 the bad answer, or a store
             or array `[layer, 2 * pair, d]` in the order of `contrast_rows`.
         layers: layer numbers when X is an array; 0, 1, ... by default.
@@ -140,6 +142,7 @@ class Domain(_Rows):
     texts: Sequence[str] | None = None
     strata: Mapping[str, Any] | None = None
     columns: Mapping[str, Any] | None = None
+    concepts: Mapping[str, Any] | None = None
     pairs: Any = None
     row_ids: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -156,6 +159,7 @@ class Domain(_Rows):
         strata: Mapping[str, Any] | None = None,
         *,
         columns: Mapping[str, Any] | None = None,
+        concepts: Mapping[str, Any] | None = None,
         pairs: Any = None,
         layers: Sequence[int] | None = None,
         site: str = "resid_post",
@@ -184,6 +188,7 @@ class Domain(_Rows):
             "texts": texts,
             "strata": {key: np.asarray(value) for key, value in (strata or {}).items()},
             "columns": {key: np.asarray(value, dtype=np.float64) for key, value in (columns or {}).items()},
+            "concepts": {key: _two_valued(name, key, value) for key, value in (concepts or {}).items()},
             "pairs": pairs,
             "row_ids": ids,
             "meta": dict(meta or {}),
@@ -258,6 +263,7 @@ class Domain(_Rows):
         per_row = {"y": self.y, "groups": self.groups, "texts": self.texts, "row_ids": self.row_ids}
         per_row |= {f"strata[{key!r}]": value for key, value in (self.strata or {}).items()}
         per_row |= {f"columns[{key!r}]": value for key, value in (self.columns or {}).items()}
+        per_row |= {f"concepts[{key!r}]": value for key, value in (self.concepts or {}).items()}
         for what, values in per_row.items():
             if values is not None and len(values) != rows:
                 raise DomainError(f"{self.name}: X has {rows} rows but {what} has {len(values)}")
@@ -279,6 +285,21 @@ class Domain(_Rows):
     def sample(self) -> Sample:
         """Rows per class and groups."""
         return sample_of(self.y, self.groups)
+
+    def about(self, concept: str) -> Domain:
+        """Return the same rows with one of their concepts as the label.
+
+        >>> toy = Domain("toy", np.eye(2), [0, 1], ["a", "b"], concepts={"asks who": [1, 0]})
+        >>> toy.about("asks who").y.tolist()
+        [1, 0]
+        """
+        if concept not in (self.concepts or {}):
+            known = ", ".join(self.concepts or {}) or "none"
+            raise DomainError(f"{self.name} has no concept {concept!r}; it has {known}")
+        other = copy.copy(self)
+        other.__dict__.pop("data_hash", None)
+        object.__setattr__(other, "y", (self.concepts or {})[concept])
+        return other
 
     def unlabelled(self) -> Unlabelled:
         """Return the same rows without their labels, texts, strata and columns."""
@@ -469,6 +490,14 @@ def _named_labels(name: str, y: Any, positive: Any) -> np.ndarray:
             f"{name}: positive={positive!r} needs labels of two values, one of them this; found {found[:5]}"
         )
     return np.array([int(value == positive) for value in values])
+
+
+def _two_valued(name: str, concept: str, values: Any) -> np.ndarray:
+    """Turn a concept's values into integers; it may be all 0 or all 1 here."""
+    found = np.asarray(values)
+    if not np.isin(found, (0, 1)).all():
+        raise DomainError(f"{name}: concepts[{concept!r}] must be 0 or 1 per row, or true or false")
+    return found.astype(np.int64)
 
 
 def _is_store(X: Any) -> bool:

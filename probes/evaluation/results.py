@@ -198,10 +198,11 @@ class ControlScore:
 
     For another organism `delta` is the source's AUROC minus the control's: of the frozen probe (`organism`),
     or of the same probe fitted in the control itself (`refitted`), which says what its activations give away.
+    A `shared concept` has labels of its own, so it has no `delta`, and `sample` counts the concept's classes.
     """
 
     name: str  # "tf-idf", "length", "answer letter", "random directions", "organism: clean", ...
-    kind: str  # "text" | "column" | "prompt" | "probe" | "organism" | "refitted"
+    kind: str  # "text" | "column" | "prompt" | "probe" | "organism" | "refitted" | "shared concept"
     fitted_on: str | None
     scored_on: str
     compared_with: str | None  # the design that `delta` refers to
@@ -288,7 +289,7 @@ class Verdict:
     target: str
     probe: str
     code: str  # "transfers" | "partial" | "no-transfer" | "untestable" | "inverted" | "pipeline-failed"
-    #            | "reads-trigger" | "inconclusive"
+    #            | "reads-trigger" | "route-failed" | "inconclusive"
     sentence: str
     flags: tuple[str, ...]  # e.g. "text cue: tf-idf does as well", "threshold moved", "gap: rotation"
 

@@ -31,6 +31,7 @@ from probes.evaluation.recovered import run_recovered
 from probes.evaluation.repairs import run_repairs
 from probes.evaluation.repeats import run_repeats
 from probes.evaluation.results import SCHEMA, DomainSummary, TransferResult
+from probes.evaluation.shared_concepts import run_shared_concepts
 from probes.evaluation.strata import run_strata
 from probes.evaluation.verdicts import run_verdicts
 from probes.persistence import versions
@@ -118,6 +119,7 @@ def transfer(
         scored = designs.run_family(setup, found)
         if setup.headline:
             run_controls(setup, scored, found)
+            run_shared_concepts(setup, found, **how)
         run_recovered(setup, scored, found)
         if setup.headline:
             run_strata(setup, scored, found)

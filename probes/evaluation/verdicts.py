@@ -15,14 +15,13 @@ from probes.evaluation.control_scores import cheap_cues
 from probes.evaluation.controls import trigger_scores
 from probes.evaluation.repairs import largest_repair, moved_threshold
 from probes.evaluation.results import ControlScore, Evaluation, Verdict
+from probes.evaluation.shared_concepts import READABLE, arrives
 
 if TYPE_CHECKING:
     from probes.evaluation.designs import Findings, Setup
     from probes.evaluation.domain import Domain
 
 __all__ = ["run_verdicts"]
-
-READABLE = 0.6  # an AUROC whose whole interval lies above counts as "works"
 
 
 def run_verdicts(setup: Setup, found: Findings) -> None:
@@ -73,6 +72,12 @@ def _decide(
         return "inverted", (
             f"The direction of {here} is inverted in {there} (AUROC {_text(d1)}): higher scores go with the "
             "other class. It is reported, not flipped."
+        )
+    lost = [concept for concept in _concepts_of(found, there) if not arrives(concept)]
+    if lost and _verdict(d1) == "equivalent":
+        return "route-failed", (
+            f"The probe of {here} is at chance in {there} (AUROC {_text(d1)}), but so is what both models "
+            f"surely know: {', '.join(f'{c.name} ({_text(c)})' for c in lost)}. Nothing follows from it."
         )
     if _works(d2) and _verdict(d1) == "equivalent":
         return "no-transfer", (
@@ -129,8 +134,13 @@ def _flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2
 
 
 def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation) -> list[str]:
-    """What does as well as the headline probe without being it."""
+    """What does as well as the headline probe without being it, and what does not pass where it should."""
     target, flags = d1.scored_on, []
+    flags += [
+        f"the route is in doubt: {concept.name} arrives with {_text(concept)} only"
+        for concept in _concepts_of(found, target)
+        if not arrives(concept)
+    ]
     for control in cheap_cues(found, target):
         cue = "text cue: " if control.kind == "text" else "other cue: "
         named = control.name.removeprefix("column: ")
@@ -152,6 +162,13 @@ def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evalua
                 f"the labels can be read without what {setup.source.name} was trained to do"
             )
     return flags
+
+
+def _concepts_of(found: Findings, target: str) -> list[ControlScore]:
+    """The shared concepts on a target that could be read in the source."""
+    concepts = [control for control in found.controls if control.kind == "shared concept"]
+    read = {control.name for control in concepts if control.compared_with == "source" and arrives(control)}
+    return [control for control in concepts if control.scored_on == target and control.name in read]
 
 
 def _organisms(found: Findings) -> list[ControlScore]:

@@ -117,6 +117,10 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
                 control = best_control(result, domain.name, design, kind)
                 if control:
                     entries.append((f"  {drawn.label} ({style.name(control.name)})", control, drawn, MUTED))
+            if design == "D1":
+                entries += [
+                    (f"  {_concept(c)}", c, DESIGNS["D1"], MUTED) for c in _concepts(result, domain.name)
+                ]
         yield style.name(domain.name), color, domain.sample, entries
     controls: list[_Entry] = [
         (style.name(c.scored_on), c, DESIGNS["D1"], style.color(result, c.scored_on))
@@ -126,6 +130,19 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
     ]
     if controls:
         yield "Source probe, frozen, on", INK, None, controls
+
+
+def _concepts(result: TransferResult, target: str) -> list[ControlScore]:
+    """Give the shared concepts that went through the frozen route to a target."""
+    return [
+        c
+        for c in result.controls
+        if (c.kind, c.compared_with, c.scored_on) == ("shared concept", "D1", target)
+    ]
+
+
+def _concept(control: ControlScore) -> str:
+    return "shared: " + control.name.removeprefix("shared concept: ")
 
 
 def best_control(result: TransferResult, domain: str, design: str, kind: str = "text") -> ControlScore | None:

@@ -208,6 +208,18 @@ def test_a_limit_on_rows_keeps_whole_groups_whatever_the_order():
         assert sum(row.group == group for row in kept) == sum(row.group == group for row in rows)
 
 
+def test_controls_may_read_fewer_answers_than_the_target() -> None:
+    rows = tiny_answers("a", ("plain", "trigger"), count=20)
+    choice = RowChoice(most=24, most_of={"control": 8, "close": 16})
+    counts = [
+        len(usable_rows(rows, ("plain", "trigger"), choice, name, role)[0])
+        for name, role in (("a", "target"), ("b", "control"), ("close", "control"))
+    ]
+    assert counts == [24, 8, 16]
+    with pytest.raises(ValueError, match="control must be at least 4"):
+        RowChoice(most_of={"control": 2})
+
+
 def test_real_text_is_answered_first_and_answered_once(study, tmp_path, monkeypatch):
     """`answers: dataset` lets organisms answer items; a second run reads what they said."""
     from organisms import evaluate as answers_module

@@ -1,0 +1,102 @@
+"""The positive control of transfer itself: does a concept that both models surely have pass the same way?
+
+A frozen probe at chance may mean that the target has no such direction, or that no direction whatever
+survives the way from one model to the other: other weights, another distribution of texts, scores that have
+moved. So a concept that both models must represent (which letter they answer, whether the question asks who)
+goes through the same door: the same family, layers and settings, chosen and fitted on the source with the
+concept as label, scored once on the target. Where the concept does not arrive, nothing follows from a probe
+that does not arrive either.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from probes.evaluation.crossfit import cross_fit
+from probes.evaluation.evaluate import Assessor, make_roc
+from probes.evaluation.folds import FoldPlan
+from probes.evaluation.results import ControlScore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.domain import Domain
+
+__all__ = ["arrives", "run_shared_concepts"]
+
+READABLE = 0.6  # an AUROC whose whole interval lies above counts as "works"
+
+
+def run_shared_concepts(setup: Setup, found: Findings, **how: Any) -> None:
+    """Send every concept that source and target know through the frozen route of the headline family.
+
+    A concept with fewer rows of a class than there are folds is left out with a warning. `how` goes to
+    `cross_fit`.
+    """
+    for name in setup.source.concepts or {}:
+        targets = [target for target in setup.targets if name in (target.concepts or {})]
+        domains = [setup.source.about(name), *(target.about(name) for target in targets)]
+        thin = [domain.name for domain in domains if not _enough(domain, setup)]
+        if thin:
+            found.warnings.append(
+                f"shared concept {name!r}: too few rows of one class in {', '.join(thin)}; it was left out"
+            )
+        elif targets:
+            _run(setup, found, name, domains[0], domains[1:], how)
+
+
+def arrives(control: ControlScore) -> bool:
+    """Return whether the whole interval of a concept's AUROC is readable."""
+    return control.auroc.low is not None and control.auroc.low > READABLE
+
+
+def _enough(domain: Domain, setup: Setup) -> bool:
+    plan = FoldPlan.make(domain.groups, setup.fold_of, setup.options.n_folds)
+    return all(0 < domain.y[mask].sum() < mask.sum() for mask in plan.masks)
+
+
+def _run(
+    setup: Setup, found: Findings, name: str, source: Domain, targets: Sequence[Domain], how: dict[str, Any]
+) -> None:
+    plan = FoldPlan.make(source.groups, setup.fold_of, setup.options.n_folds)
+    others = [target.unlabelled() for target in targets]
+    fit = cross_fit(setup.family, source, plan, others, setup.fold_of, **how)
+    layer = source.layer_names[fit.select().layer_index]
+
+    def record(domain: Domain, scores: np.ndarray, design: str) -> None:
+        auroc = _assessor(setup, domain).auroc(scores)
+        found.controls.append(
+            ControlScore(
+                name=f"shared concept: {name}",
+                kind="shared concept",
+                fitted_on=source.name,
+                scored_on=domain.name,
+                compared_with=design,
+                auroc=auroc,
+                sample=domain.sample,
+                delta=None,
+                delta_p_value=None,
+                inverted=auroc.high is not None and auroc.high < 0.5,
+                roc=make_roc(domain.y, scores),
+                note=f"layer {layer}; a direction that both models must have, by the same route",
+            )
+        )
+
+    record(source, fit.nested_scores()[0], "source")
+    for target in targets:
+        record(target, fit.scores_on(target.unlabelled(), setup.crossing(source, target)), "D1")
+
+
+def _assessor(setup: Setup, domain: Domain) -> Assessor:
+    options = setup.options
+    return Assessor(
+        domain,
+        n_draws=options.n_draws,
+        n_permutations=options.n_permutations,
+        level=options.level,
+        margin=options.margin,
+        seed=setup.seed,
+    )
