@@ -25,7 +25,7 @@ from activations.integrity import (
 from activations.job import Job, plan_job
 from activations.key import ExtractionSpec, explain
 from activations.models import LoadedModel
-from activations.progress import TokenProgress
+from activations.progress import Progress, TokenProgress
 from activations.remembered import recall, remember
 from activations.sites import find_points, find_trunk
 from activations.store import MANIFEST, SCHEMA, ActivationStore, StoreCorruptError, read_manifest
@@ -49,7 +49,7 @@ def extract(
     token_budget: int | None = None,
     share_prefixes: bool | str = "auto",
     engine: str = "local",
-    progress: bool = True,
+    progress: Progress = True,
     *,
     store_dtype: str | None = None,
     strict: bool = False,
@@ -71,7 +71,7 @@ def extract(
         share_prefixes: compute a prefix that several rows share once; `"auto"` does so where it saves at
             least a tenth of the time and this model passes the invariance check.
         engine: `"local"`, or `"ray"` for many machines.
-        progress: show a progress bar.
+        progress: show a progress bar; a function is told the share of tokens that is done instead.
         store_dtype: `"float32"`, `"bfloat16"` or `"float16"`; None stores each value exactly (float32 for
             averages, else the computation's own type).
         strict: make the batch plan part of the key, for bit-for-bit repetition.
@@ -128,7 +128,7 @@ def extract(
     if root is not None and (found := find_store(root, job.spec)):  # sharing may just have been ruled out
         return found
     head = _manifest_head(model, job, report)
-    with TokenProgress(job, enabled=progress) as bar:
+    with TokenProgress(job, show=progress) as bar:
         if root is None:
             shards = [compute_shard(job, reader, plan, bar.advance) for plan in job.shards()]
             acts = ActivationStore.in_memory({**head, "shards": []}, shards)

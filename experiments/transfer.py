@@ -41,6 +41,7 @@ from study.plan import Plan, make_plan, show_plan
 from study.plots.export import save_figures
 from study.plots.headline import headline_figure
 from study.plots.style import Style
+from study.reading_bar import ReadingBar
 from study.report import Report, show_result, write_report
 from tasks.dataset import DatasetSpec
 
@@ -155,12 +156,16 @@ def evaluate(config: TransferConfig, organisms: list[OpenOrganism], plan: Plan, 
     """
     results = {}
     edges = length_edges(organisms[0].rows)
+    bar = ReadingBar(plan, console, enabled=config.progress)
     pair = 1 + len(config.targets)
-    for tokens in config.reading.tokens:
-        domains = [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms[:pair]]
-        if not results and any(one.role == "control" and not one.cached for one in plan.readings):
-            show_headline(config, domains, out)
-        domains += [read_domain(o, config.reading, tokens, edges, config.progress) for o in organisms[pair:]]
+    for number, tokens in enumerate(config.reading.tokens):
+        domains = []
+        for index, organism in enumerate(organisms):
+            if index == pair and not results and any(not one.cached for one in plan.readings[pair:]):
+                show_headline(config, domains, out)
+            name = config.style.name(organism.name)
+            with bar.reading(number * len(organisms) + index, name) as tell:
+                domains.append(read_domain(organism, config.reading, tokens, edges, tell))
         results[tokens] = transfer(
             domains[0],
             domains[1 : 1 + len(config.targets)],

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from activations import ActivationStore, extract
+from activations.progress import Progress
 from probes import Domain, contrast_rows
 from study.concepts import concepts_of
 from study.opening import OpenOrganism
@@ -50,7 +51,7 @@ class Reading:
 
 
 def read_domain(
-    organism: OpenOrganism, reading: Reading, tokens: str, edges: Sequence[float], progress: bool
+    organism: OpenOrganism, reading: Reading, tokens: str, edges: Sequence[float], progress: Progress
 ) -> Domain:
     """Read one organism's activations at its answers and gather what a transfer evaluation needs.
 
@@ -90,7 +91,7 @@ def read_domain(
 
 
 def read_activations(
-    organism: OpenOrganism, rows: Sequence[Any], reading: Reading, tokens: str, *, progress: bool
+    organism: OpenOrganism, rows: Sequence[Any], reading: Reading, tokens: str, *, progress: Progress
 ) -> ActivationStore:
     """Extract, or find in the cache, the activations of `rows` under the organism's model."""
     return extract(

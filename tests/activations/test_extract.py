@@ -281,3 +281,11 @@ def test_extracted_tensors_own_their_memory_and_can_be_trained_on(models, rows):
     weight = torch.zeros(16, requires_grad=True)
     (tensor[0] @ weight).sum().backward()
     assert weight.grad is not None
+
+
+def test_caller_is_told_the_share_that_is_done(models, rows) -> None:
+    shares = []
+    extract(models("llama"), rows, layers=[0], token_budget=20, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(shares) > 1
