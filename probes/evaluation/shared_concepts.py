@@ -61,10 +61,14 @@ def _enough(domain: Domain, setup: Setup) -> bool:
 def _run(
     setup: Setup, found: Findings, name: str, source: Domain, targets: Sequence[Domain], how: dict[str, Any]
 ) -> None:
-    plan = FoldPlan.make(source.groups, setup.fold_of, setup.options.n_folds)
+    crossing = any(setup.crossing(source, target) for target in targets)
+    # Nested folds cost three times the fits. They keep a choice of cells honest, which a concept that any
+    # layer shows hardly needs; targets that share groups with the source are scored fold by fold all the same.
+    plan = FoldPlan.make(source.groups, setup.fold_of, setup.options.n_folds, nested=crossing)
     others = [target.unlabelled() for target in targets]
-    fit = cross_fit(setup.family, source, plan, others, setup.fold_of, **how)
-    layer = source.layer_names[fit.select().layer_index]
+    fit = cross_fit(setup.family, source, plan, others, setup.fold_of if crossing else None, **how)
+    selection = fit.select()
+    layer = source.layer_names[selection.layer_index]
 
     def record(domain: Domain, scores: np.ndarray, design: str) -> None:
         auroc = _assessor(setup, domain).auroc(scores)
@@ -85,7 +89,7 @@ def _run(
             )
         )
 
-    record(source, fit.nested_scores()[0], "source")
+    record(source, fit.oof[selection.cell], "source")
     for target in targets:
         record(target, fit.scores_on(target.unlabelled(), setup.crossing(source, target)), "D1")
 
