@@ -63,7 +63,7 @@ def _run(
 ) -> None:
     crossing = any(setup.crossing(source, target) for target in targets)
     # Nested folds cost three times the fits. They keep a choice of cells honest, which a concept that any
-    # layer shows hardly needs; targets that share groups with the source are scored fold by fold all the same.
+    # layer shows hardly needs; targets that share groups with the source need them to be scored fold by fold.
     plan = FoldPlan.make(source.groups, setup.fold_of, setup.options.n_folds, nested=crossing)
     others = [target.unlabelled() for target in targets]
     fit = cross_fit(setup.family, source, plan, others, setup.fold_of if crossing else None, **how)
