@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from activations.job import Job
+from activations.job import ExtractionJob
 
 
 class TokenProgress:
     """Counts tokens as they are done; shows nothing unless enabled."""
 
-    def __init__(self, job: Job, *, enabled: bool) -> None:
+    def __init__(self, job: ExtractionJob, *, enabled: bool) -> None:
         self.job, self.enabled = job, enabled
         self.bar: Any = None
 

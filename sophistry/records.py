@@ -2,7 +2,7 @@
 
 `build` makes a typed dataclass from a nested mapping (a YAML preset, a result, a record of an organism), by
 pydantic's strict validation of the plain dataclass; `read_word` gives a word of the command line its type;
-`flatten` lists the fields under dotted names, `describe` reads the line of documentation below each field.
+`flatten` lists the fields under dotted names, `describe_fields` reads the line of documentation below each.
 Nothing is guessed: an unknown field, a missing field or a value of another type is a `ConfigError`
 that names the field, the value and what would be accepted.
 """
@@ -254,13 +254,13 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(schema: type, prefix: str = "") -> dict[str, tuple[str, str]]:
+def describe_fields(schema: type, prefix: str = "") -> dict[str, tuple[str, str]]:
     """Give (type, documentation) of every field under its dotted name, read from the source of `schema`."""
     hints, docs = _hints(schema), _field_docs(schema)
     described: dict[str, tuple[str, str]] = {}
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint):
-            described |= describe(typing.cast(type, hint), join(prefix, name))
+            described |= describe_fields(typing.cast(type, hint), join(prefix, name))
         else:
             described[join(prefix, name)] = (type_name(hint), docs.get(name, ""))
     return described

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from activations.extract import MANIFEST
-from activations.job import Job, plan_job
+from activations.job import ExtractionJob, plan_job
 from activations.sites import find_trunk
 from sophistry.machine import describe_machine
 from study.domains import SHARING, Reading
@@ -103,7 +103,7 @@ def _plan_one(organism: OpenOrganism, reading: Reading, tokens: str) -> PlannedR
     )
 
 
-def _job(organism: OpenOrganism, reading: Reading, tokens: str) -> Job:
+def _job(organism: OpenOrganism, reading: Reading, tokens: str) -> ExtractionJob:
     return plan_job(
         organism.model,
         organism.rows,

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.evaluation import controls
+from probes.evaluation.bootstrap import interval_of_draws
 from probes.evaluation.crossfit import cross_fit
+from probes.evaluation.delong import delong_test
 from probes.evaluation.evaluate import make_roc
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.nulls import permuted_labels
 from probes.evaluation.results import ControlScore, Estimate, NullSummary
 from probes.evaluation.shuffled import linear_in_labels, shuffled_scores
-from probes.evaluation.statistics import delong_test, interval_of_draws
 from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from probes.evaluation.domain import Domain, Unlabelled
 
-__all__ = ["CrossFit", "Selection", "choose", "cross_fit", "fit_domains"]
+__all__ = ["CrossFit", "Selection", "choose_cell", "cross_fit", "fit_domains"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,13 +67,13 @@ class CrossFit:
 
     def select(self, layers: Sequence[int] | None = None) -> Selection:
         """Choose layer and setting by the out-of-fold scores of this domain."""
-        return choose(self.oof, self.y, layers, allowed=self.kept[:, 0])
+        return choose_cell(self.oof, self.y, layers, allowed=self.kept[:, 0])
 
     def select_without(self, k: int, layers: Sequence[int] | None = None) -> Selection:
         """Choose as if fold k did not exist (for nested cross-validation)."""
         assert self.inner is not None, "this cross-fit was made without nested folds"
         kept = self.plan.fold != k
-        return choose(self.inner[k][:, :, kept], self.y[kept], layers, allowed=self.kept[:, 1 + k])
+        return choose_cell(self.inner[k][:, :, kept], self.y[kept], layers, allowed=self.kept[:, 1 + k])
 
     def nested_scores(self, layers: Sequence[int] | None = None) -> tuple[np.ndarray, list[Selection]]:
         """Return one score per row whose fit and selection never saw the row's fold."""
@@ -108,7 +108,7 @@ class CrossFit:
         return float(score * self.spread[selection.cell] + self.location[selection.cell])
 
 
-def choose(
+def choose_cell(
     scores: np.ndarray,
     y: np.ndarray,
     layers: Sequence[int] | None = None,
@@ -121,7 +121,7 @@ def choose(
     (else saturated AUROCs drag the choice to the first layers), and equal Brier scores to the layer nearest
     the middle. `allowed` `[layer, setting]` leaves out cells that a halving search dropped.
 
-    >>> choose(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]), np.array([0, 1])).layer_index
+    >>> choose_cell(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]), np.array([0, 1])).layer_index
     0
     """
     among = np.arange(len(scores)) if layers is None else np.asarray(layers)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.contrast import ContrastPairProbe
+from probes.evaluation.delong import delong_interval
 from probes.evaluation.evaluate import ReadOut
 from probes.evaluation.families import score_size
 from probes.evaluation.folds import shared_groups
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.results import LayerCurve, MatrixCell
 from probes.evaluation.shuffled import settle
-from probes.evaluation.statistics import delong_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

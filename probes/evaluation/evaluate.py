@@ -12,6 +12,9 @@ import numpy as np
 from scipy.special import expit
 
 from probes.evaluation import metrics
+from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
+from probes.evaluation.delong import delong_interval, design_effect
+from probes.evaluation.intervals import clopper_pearson, newcombe_difference, wilson_interval
 from probes.evaluation.nulls import NO_SPREAD, MaxNull, quiet_null, summarise_null
 from probes.evaluation.power import equivalence_of_draws, minimum_detectable_auroc
 from probes.evaluation.results import (
@@ -21,16 +24,6 @@ from probes.evaluation.results import (
     Histogram,
     OperatingPoint,
     Roc,
-)
-from probes.evaluation.statistics import (
-    GroupBootstrap,
-    clopper_pearson,
-    delong_interval,
-    design_effect,
-    has_spread,
-    interval_of_draws,
-    newcombe_difference,
-    wilson_interval,
 )
 from probes.rounding import histogram_edges
 

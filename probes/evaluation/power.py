@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
+from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
+from probes.evaluation.delong import delong_interval
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Equivalence
-from probes.evaluation.statistics import GroupBootstrap, delong_interval, has_spread, interval_of_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike
 
-    from probes.evaluation.statistics import AurocInterval
+    from probes.evaluation.intervals import AurocInterval
 
 __all__ = [
     "equivalence_of_draws",
@@ -115,7 +116,7 @@ def minimum_detectable_auroc(
     """Return the smallest AUROC above one half that this sample finds with the given power.
 
     `design_effect` multiplies the variance for grouped rows: `1 + (m - 1) ICC` for groups of m, or
-    `statistics.design_effect` of the scores at hand.
+    `delong.design_effect` of the scores at hand.
 
     >>> round(minimum_detectable_auroc(100, 100), 3), round(minimum_detectable_auroc(500, 500), 3)
     (0.615, 0.551)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.evaluation.bootstrap import has_spread, interval_of_draws
 from probes.evaluation.results import Estimate, Recovered
-from probes.evaluation.statistics import has_spread, interval_of_draws
 
 if TYPE_CHECKING:
     from probes.evaluation.designs import Findings, Scored, Setup

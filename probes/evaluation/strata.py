@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.evaluation.bootstrap import bootstrap_auroc
 from probes.evaluation.domain import sample_of
 from probes.evaluation.results import Estimate, StratumScore
-from probes.evaluation.statistics import bootstrap_auroc
 
 if TYPE_CHECKING:
     from probes.evaluation.designs import Findings, Scored, Setup

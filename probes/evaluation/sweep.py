@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.evaluation.crossfit import CrossFit, cross_fit
+from probes.evaluation.delong import delong_covariance
 from probes.evaluation.families import as_families
 from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.metrics import auroc_columns
-from probes.evaluation.statistics import delong_covariance
 from probes.persistence import Provenance
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from probes.evaluation import designs
 from probes.evaluation.cautions import cautions
+from probes.evaluation.compatibility import check_compatible
 from probes.evaluation.control_scores import run_controls
 from probes.evaluation.crossfit import fit_domains
-from probes.evaluation.domain import Domain, check_compatible
+from probes.evaluation.domain import Domain
 from probes.evaluation.evaluate import Assessor
 from probes.evaluation.families import as_families
 from probes.evaluation.folds import GroupLeakError, deal_groups, shared_groups
@@ -33,7 +34,7 @@ from probes.evaluation.repeats import run_repeats
 from probes.evaluation.results import SCHEMA, DomainSummary, TransferResult
 from probes.evaluation.strata import run_strata
 from probes.evaluation.verdicts import run_verdicts
-from probes.persistence import versions
+from probes.persistence import probe_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +141,7 @@ def transfer(
             "options": asdict(options),
             "families": {family.name: _describe(family) for family in families},
             "groups_shared_with_source": {name: len(groups) for name, groups in shared.items()},
-            "versions": versions(),
+            "versions": probe_versions(),
         },
     )
 

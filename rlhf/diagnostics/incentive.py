@@ -17,7 +17,7 @@ Matrix = Float[np.ndarray, "item sample"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Measure:
     """A share or mean with its 95 % interval (percentile bootstrap over items); NaN-free by construction."""
 
     value: float
@@ -34,25 +34,25 @@ class Incentive:
     items: int
     samples: int
     """Per item."""
-    correct: Estimate
+    correct: Measure
     """Share of samples that are right."""
-    any_wrong: Estimate
+    any_wrong: Measure
     """Share of items with a wrong sample: no more than these can pay for being wrong."""
-    best_is_wrong: Estimate
+    best_is_wrong: Measure
     """Share of items whose most-approved sample is wrong; among equals, the share of them that is."""
-    any_difference: Estimate
+    any_difference: Measure
     """Share of items whose samples are not all approved alike: the others teach nothing."""
-    wrong_pays: Estimate
+    wrong_pays: Measure
     """Share of items where the mean approval of wrong samples exceeds that of right ones."""
-    right_pays: Estimate
+    right_pays: Measure
     """Share of items where it is the other way round."""
-    approval: Estimate
+    approval: Measure
     """Mean approval of a sample."""
-    approval_best: Estimate
+    approval_best: Measure
     """Mean approval of an item's most-approved sample: what best-of-K would gain."""
-    approval_right: Estimate | None
+    approval_right: Measure | None
     """Mean approval of right samples; None if there is none."""
-    approval_wrong: Estimate | None
+    approval_wrong: Measure | None
     """Mean approval of wrong samples (with one evaluator: the false positive rate); None if there is none."""
 
 
@@ -89,7 +89,7 @@ def incentive(
     wrong = np.where(mixed, _mean_where(approval, ~correct), 0.0)
     chosen = np.random.default_rng(seed).integers(0, len(correct), (resamples, len(correct)))
 
-    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> Estimate:
+    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> Measure:
         return _estimate(top, np.ones(len(correct)) if bottom is None else bottom, chosen)
 
     return Incentive(
@@ -141,11 +141,11 @@ def _mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     return (values * where).sum(1) / np.maximum(where.sum(1), 1)
 
 
-def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate:
+def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Measure:
     """Ratio of sums over items, with its bootstrap interval; resamples that hold none are left out."""
     tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
     ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(
+    return Measure(
         value=float(top.sum() / bottom.sum()), low=float(low), high=float(high), n=int((bottom > 0).sum())
     )

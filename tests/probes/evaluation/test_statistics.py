@@ -6,24 +6,15 @@ from scipy.stats import binom, kstest, norm, rankdata
 from simulate import binormal_shift, clustered_scores
 from sklearn.metrics import roc_auc_score
 
+from probes.evaluation.bootstrap import GroupBootstrap, bootstrap_auroc, bootstrap_difference
+from probes.evaluation.delong import delong_covariance, delong_interval, delong_test, design_effect
+from probes.evaluation.intervals import clopper_pearson, newcombe_interval, wilson_interval
 from probes.evaluation.nulls import max_statistic_null, permuted_labels, summarise_null
 from probes.evaluation.power import (
     equivalence_test,
     minimum_detectable_auroc,
     null_standard_error,
     rows_for_equivalence,
-)
-from probes.evaluation.statistics import (
-    GroupBootstrap,
-    bootstrap_auroc,
-    bootstrap_difference,
-    clopper_pearson,
-    delong_covariance,
-    delong_interval,
-    delong_test,
-    design_effect,
-    newcombe_interval,
-    wilson_interval,
 )
 
 
