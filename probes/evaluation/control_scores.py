@@ -17,6 +17,7 @@ from probes.evaluation.crossfit import cross_fit
 from probes.evaluation.delong import delong_test
 from probes.evaluation.evaluate import make_roc
 from probes.evaluation.folds import FoldPlan
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.nulls import permuted_labels
 from probes.evaluation.results import ControlScore, Estimate, NullSummary
@@ -26,9 +27,10 @@ from probes.rounding import histogram_edges
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
     from probes.evaluation.evaluate import Assessor
+    from probes.evaluation.findings import Findings
 
 __all__ = ["cheap_cues", "run_controls"]
 
@@ -51,7 +53,9 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
         ours = read.pick(source, name)
         own = controls.in_domain_scores(read, ours, source.y, fold)
         found.controls.append(
-            _against(setup.assessors[source.name], own, scored.source, name, read.kind, source.name, "source")
+            _against(
+                setup.assessors[source.name], own, scored.source, name, read.kind, source.name, Design.SOURCE
+            )
         )
         for target in setup.targets:
             assessor = setup.assessors[target.name]
@@ -60,11 +64,15 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
             folds = None if crossing is None else (fold, setup.fits[target.name].plan.fold)
             frozen = controls.frozen_scores(read, ours, source.y, theirs, folds)
             found.controls.append(
-                _against(assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, "D1")
+                _against(
+                    assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, Design.D1
+                )
             )
             there = controls.in_domain_scores(read, theirs, target.y, setup.fits[target.name].plan.fold)
             found.controls.append(
-                _against(assessor, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
+                _against(
+                    assessor, there, scored.ceiling[target.name], name, read.kind, target.name, Design.D2
+                )
             )
 
 
@@ -75,8 +83,10 @@ def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
         if len(np.unique(scores)) == 2:
             probe = scored.source if domain is setup.source else scored.frozen[domain.name]
             assessor = setup.assessors[domain.name]
-            design = "source" if domain is setup.source else "D1"
-            found.controls.append(_against(assessor, scores, probe, "trigger", "prompt", None, design))
+            design = Design.SOURCE if domain is setup.source else Design.D1
+            found.controls.append(
+                _against(assessor, scores, probe, "trigger", ControlKind.PROMPT, None, design)
+            )
 
 
 def _shared_controls(setup: Setup) -> list[str]:
@@ -101,9 +111,9 @@ def _against(
     scores: np.ndarray,
     probe_scores: np.ndarray,
     name: str,
-    kind: str,
+    kind: ControlKind,
     fitted_on: str | None,
-    design: str,
+    design: Design,
 ) -> ControlScore:
     """Record a control beside the probe on the same rows."""
     draws, probe_draws = assessor.draws(scores), assessor.draws(probe_scores)
@@ -141,7 +151,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 scored.frozen[control.name],
                 scored.source,
-                kind="organism",
+                kind=ControlKind.ORGANISM,
                 note="the frozen probe on another organism; as high as on the source means that it does not "
                 "read what the source was trained to do",
             )
@@ -159,7 +169,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 refitted,
                 scored.source,
-                kind="refitted",
+                kind=ControlKind.REFITTED,
                 note="the probe of the selected layer and setting, fitted in the control organism and "
                 "cross-fitted by group",
             )
@@ -184,7 +194,7 @@ def _against_source(
     scores: np.ndarray,
     source_scores: np.ndarray,
     *,
-    kind: str,
+    kind: ControlKind,
     note: str,
 ) -> ControlScore:
     """Record scores of a control organism beside the probe's on its source.
@@ -200,9 +210,9 @@ def _against_source(
     return ControlScore(
         name=f"{kind}: {control.name}",
         kind=kind,
-        fitted_on=setup.source.name if kind == "organism" else control.name,
+        fitted_on=setup.source.name if kind == ControlKind.ORGANISM else control.name,
         scored_on=control.name,
-        compared_with="source",
+        compared_with=Design.SOURCE,
         auroc=auroc,
         sample=control.sample,
         delta=Estimate(
@@ -250,7 +260,7 @@ def _spread_control(
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
         name=name,
-        kind="probe",
+        kind=ControlKind.PROBE,
         fitted_on=None,
         scored_on=domain.name,
         compared_with=None,
@@ -287,7 +297,7 @@ def cheap_cues(found: Findings, target: str) -> Sequence[ControlScore]:
         control
         for control in found.controls
         if control.scored_on == target
-        and control.compared_with == "D1"
+        and control.compared_with == Design.D1
         and control.auroc.low is not None
         and control.auroc.low > 0.5
         and control.delta is not None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probes.evaluation.kinds import ControlKind
 from probes.rounding import constant_features, is_flat
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Baseline:
     `features(train, other)` learns vocabulary and scale from `train` only.
     """
 
-    kind: str
+    kind: ControlKind
     pick: Callable[[Domain, str], np.ndarray]
     features: Callable[[np.ndarray, np.ndarray], Features]
 
@@ -177,8 +178,8 @@ def _column(domain: Domain, name: str) -> np.ndarray:
 
 
 BASELINES: dict[str, Baseline] = {
-    "tf-idf": Baseline(kind="text", pick=_texts, features=_tf_idf),
-    "length": Baseline(kind="text", pick=_lengths, features=_standard),
-    "answer letter": Baseline(kind="text", pick=_letters, features=_one_hot),
-    "column": Baseline(kind="column", pick=_column, features=_standard),
+    "tf-idf": Baseline(kind=ControlKind.TEXT, pick=_texts, features=_tf_idf),
+    "length": Baseline(kind=ControlKind.TEXT, pick=_lengths, features=_standard),
+    "answer letter": Baseline(kind=ControlKind.TEXT, pick=_letters, features=_one_hot),
+    "column": Baseline(kind=ControlKind.COLUMN, pick=_column, features=_standard),
 }

@@ -1,13 +1,13 @@
 """The designs D1 to D4 of one family: which scores are made by whom, and what each is held against.
 
-`Setup` is what a design may use, `Findings` is where the records go. Frozen scores are computed and kept
+`Setup` is what a design may use; its records go to `Findings`. Frozen scores are computed and kept
 before the assessor of a target, who alone holds its labels, is asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from probes.evaluation.delong import delong_interval
 from probes.evaluation.evaluate import ReadOut
 from probes.evaluation.families import score_size
 from probes.evaluation.folds import shared_groups
+from probes.evaluation.kinds import Design
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.results import LayerCurve, MatrixCell
 from probes.evaluation.shuffled import settle
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
     from probes.evaluation.evaluate import Assessor
     from probes.evaluation.families import Family
+    from probes.evaluation.findings import CellRecord, Findings
     from probes.evaluation.options import TransferOptions
 
-__all__ = ["Findings", "Setup", "run_contrast", "run_family"]
+__all__ = ["Scored", "Setup", "run_contrast", "run_family"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +64,7 @@ class Setup:
         """The source's choice of layer and setting."""
         return self.fits[self.source.name].select()
 
-    def where(self, fit: CrossFit, selection: Selection) -> dict[str, Any]:
+    def where(self, fit: CrossFit, selection: Selection) -> CellRecord:
         """Describe a cell for a record."""
         index = selection.layer_index
         return {
@@ -70,34 +72,6 @@ class Setup:
             "depth": self.source.depths[index],
             "setting": fit.family.settings[selection.setting_index],
         }
-
-
-@dataclass(kw_only=True, eq=False)
-class Findings:
-    """Records in the making; `as_tuples` gives them under the names of `TransferResult`'s fields."""
-
-    evaluations: list[Any] = field(default_factory=list)
-    layer_curves: list[Any] = field(default_factory=list)
-    controls: list[Any] = field(default_factory=list)
-    strata: list[Any] = field(default_factory=list)
-    repairs: list[Any] = field(default_factory=list)
-    geometry: list[Any] = field(default_factory=list)
-    recovered: list[Any] = field(default_factory=list)
-    verdicts: list[Any] = field(default_factory=list)
-    matrix: list[Any] = field(default_factory=list)
-    selection: list[Any] = field(default_factory=list)
-    warnings: list[Any] = field(default_factory=list)
-
-    def as_tuples(self) -> dict[str, Any]:
-        """Return every list as a tuple."""
-        return {item.name: tuple(getattr(self, item.name)) for item in fields(self)}
-
-    def find(self, design: str, probe: str, scored_on: str) -> Any:
-        """Return the evaluation of a design, or None."""
-        for evaluation in self.evaluations:
-            if (evaluation.design, evaluation.probe, evaluation.scored_on) == (design, probe, scored_on):
-                return evaluation
-        return None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,7 +122,7 @@ def run_family(setup: Setup, found: Findings) -> Scored:
     found.evaluations.append(
         assessor.evaluate(
             positive,
-            design="source",
+            design=Design.SOURCE,
             fitted_on=source.name,
             read_out=nested,
             fitted_here=True,
@@ -164,14 +138,14 @@ def run_family(setup: Setup, found: Findings) -> Scored:
     return scored
 
 
-def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, Any], found: Findings) -> None:
+def _run_target(setup: Setup, scored: Scored, target: Domain, where: CellRecord, found: Findings) -> None:
     source, fit, own = setup.source, setup.fits[setup.source.name], setup.fits[target.name]
     assessor = setup.assessors[target.name]
     common = {"probe": setup.family.name, "keep_scores": setup.options.keep_scores}
     found.evaluations.append(
         assessor.evaluate(
             scored.frozen[target.name],
-            design="D1",
+            design=Design.D1,
             fitted_on=source.name,
             read_out=scored.read_outs[target.name],
             **common,
@@ -181,7 +155,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
     found.evaluations.append(
         assessor.evaluate(
             scored.ceiling[target.name],
-            design="D2",
+            design=Design.D2,
             fitted_on=target.name,
             fitted_here=True,
             **common,
@@ -190,8 +164,8 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
     )
     crossing = setup.crossing(source, target)
     grids = {
-        "D4a": (source.name, fit, (fit.elsewhere_out if crossing else fit.elsewhere)[target.name]),
-        "D4b": (target.name, own, own.oof),
+        Design.D4A: (source.name, fit, (fit.elsewhere_out if crossing else fit.elsewhere)[target.name]),
+        Design.D4B: (target.name, own, own.oof),
     }
     for design, (fitted_on, chosen_from, grid) in grids.items():
         table = auroc_columns(target.y, grid)
@@ -220,7 +194,7 @@ def _curves(setup: Setup, found: Findings) -> None:
     chosen = source.layer_names[setup.selection.layer_index]
 
     def add(
-        design: str,
+        design: Design,
         fitted_on: str,
         scored_on: Domain,
         selected: int | None,
@@ -231,18 +205,18 @@ def _curves(setup: Setup, found: Findings) -> None:
             layer_curve(design, name, fitted_on, scored_on, scores, selected, setup.options.level)
         )
 
-    add("source", source.name, source, chosen, lambda i: fit.nested_scores([i])[0])
+    add(Design.SOURCE, source.name, source, chosen, lambda i: fit.nested_scores([i])[0])
     for target in setup.targets:
         own = setup.fits[target.name]
         best = source.layer_names[own.select().layer_index]
-        add("D1", source.name, target, chosen, lambda i, t=target: setup.frozen(t, [i]))
-        add("D2", target.name, target, best, lambda i, own=own: own.nested_scores([i])[0])
+        add(Design.D1, source.name, target, chosen, lambda i, t=target: setup.frozen(t, [i]))
+        add(Design.D2, target.name, target, best, lambda i, own=own: own.nested_scores([i])[0])
     for control in setup.controls:
-        add("D1", source.name, control, chosen, lambda i, c=control: setup.frozen(c, [i]))
+        add(Design.D1, source.name, control, chosen, lambda i, c=control: setup.frozen(c, [i]))
 
 
 def layer_curve(
-    design: str,
+    design: Design,
     probe: str,
     fitted_on: str,
     scored_on: Domain,
@@ -312,7 +286,7 @@ def run_contrast(
         found.evaluations.append(
             assessors[domain.name].evaluate(
                 scores[preset],
-                design="D3",
+                design=Design.D3,
                 probe="contrast-pair",
                 fitted_on=domain.name,
                 layer=layer,
@@ -323,5 +297,5 @@ def run_contrast(
         )
         if len(scores) > 1:
             found.layer_curves.append(
-                layer_curve("D3", "contrast-pair", domain.name, domain, scores, layer, options.level)
+                layer_curve(Design.D3, "contrast-pair", domain.name, domain, scores, layer, options.level)
             )

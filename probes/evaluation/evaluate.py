@@ -15,6 +15,7 @@ from probes.evaluation import metrics
 from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
 from probes.evaluation.delong import delong_interval, design_effect
 from probes.evaluation.intervals import clopper_pearson, newcombe_difference, wilson_interval
+from probes.evaluation.kinds import Design
 from probes.evaluation.nulls import NO_SPREAD, MaxNull, quiet_null, summarise_null
 from probes.evaluation.power import equivalence_of_draws, minimum_detectable_auroc
 from probes.evaluation.results import (
@@ -102,7 +103,7 @@ class Assessor:
         self,
         scores: np.ndarray,
         *,
-        design: str,
+        design: Design,
         probe: str,
         fitted_on: str,
         layer: int | None = None,

@@ -14,8 +14,9 @@ from probes.evaluation.results import Geometry
 from probes.rounding import constant_features
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.designs import Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["linear_cka", "run_geometry"]
 

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
 from probes.evaluation.delong import delong_interval
+from probes.evaluation.kinds import ChanceVerdict
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Equivalence
 
@@ -49,7 +50,7 @@ def equivalence_test(
     `inconclusive`.
 
     >>> y = np.tile([0, 1], 200)
-    >>> equivalence_test(y, np.repeat(np.arange(200), 2), n_draws=200, margin=0.1).verdict
+    >>> equivalence_test(y, np.repeat(np.arange(200), 2), n_draws=200, margin=0.1).verdict.value
     'equivalent'
     """
     labels = check_labels(y, scores)
@@ -73,7 +74,7 @@ def equivalence_of_draws(
 
     `edge(level)` gives the interval where all draws are the same, as they are at AUROC 0 and 1.
 
-    >>> equivalence_of_draws(np.full(10, 0.8)).verdict
+    >>> equivalence_of_draws(np.full(10, 0.8)).verdict.value
     'above'
     """
     if edge is not None and not has_spread(draws):
@@ -83,13 +84,13 @@ def equivalence_of_draws(
         low, high = interval_of_draws(draws, 1 - 2 * alpha)
         outer_low, outer_high = interval_of_draws(draws, 1 - alpha)
     if 0.5 - margin < low and high < 0.5 + margin:
-        verdict = "equivalent"
+        verdict = ChanceVerdict.EQUIVALENT
     elif outer_low > 0.5:
-        verdict = "above"
+        verdict = ChanceVerdict.ABOVE
     elif outer_high < 0.5:
-        verdict = "inverted"
+        verdict = ChanceVerdict.INVERTED
     else:
-        verdict = "inconclusive"
+        verdict = ChanceVerdict.INCONCLUSIVE
     return Equivalence(margin=margin, low=low, high=high, level=1 - 2 * alpha, verdict=verdict)
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.evaluation.bootstrap import has_spread, interval_of_draws
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.results import Estimate, Recovered
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
+    from probes.evaluation.findings import Findings
 
 __all__ = ["pgr_of", "run_recovered"]
 
@@ -50,7 +52,9 @@ def _best_text(found: Findings, target: str) -> tuple[str | None, float | None]:
     texts = [
         control
         for control in found.controls
-        if control.kind == "text" and control.scored_on == target and control.compared_with == "D1"
+        if control.kind == ControlKind.TEXT
+        and control.scored_on == target
+        and control.compared_with == Design.D1
     ]
     if not texts:
         return None, None

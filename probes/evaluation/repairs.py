@@ -26,6 +26,7 @@ import numpy as np
 from probes.base import LinearProbe
 from probes.evaluation.evaluate import ReadOut, proportion
 from probes.evaluation.families import score_size
+from probes.evaluation.kinds import RepairStep
 from probes.evaluation.metrics import auroc_columns, balanced_accuracy, brier_score
 from probes.evaluation.results import Estimate, Repair
 from probes.rounding import constant_features, is_flat
@@ -33,8 +34,9 @@ from probes.rounding import constant_features, is_flat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["run_repairs"]
 
@@ -66,7 +68,7 @@ class Piece:
 class Step:
     """What one step of adaptation yields per target row."""
 
-    name: str
+    name: RepairStep
     labels: bool
     can_change: tuple[str, ...]
     scores: np.ndarray
@@ -116,7 +118,7 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
     read_out, fold = scored.read_outs[target.name], setup.fits[target.name].plan.fold
     frozen = _assemble(pieces, target, lambda X, piece: X)
 
-    def by_source(name: str, labels: bool, can_change: tuple[str, ...], scores: np.ndarray) -> Step:
+    def by_source(name: RepairStep, labels: bool, can_change: tuple[str, ...], scores: np.ndarray) -> Step:
         return Step(
             name=name,
             labels=labels,
@@ -131,12 +133,14 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
         pieces, target, lambda X, piece: (X - X.mean(0)) / _spread(X) * piece.scale + piece.center
     )
     return [
-        by_source("frozen", False, (), frozen),
-        by_source("re-centre", False, THRESHOLD if one_number else EVERYTHING, centred),
-        by_source("re-scale", False, EVERYTHING, rescaled),
-        _own_threshold("re-fit bias", THRESHOLD, frozen, target, fold, alpha),
+        by_source(RepairStep.FROZEN, False, (), frozen),
+        by_source(RepairStep.RE_CENTRE, False, THRESHOLD if one_number else EVERYTHING, centred),
+        by_source(RepairStep.RE_SCALE, False, EVERYTHING, rescaled),
+        _own_threshold(RepairStep.RE_FIT_BIAS, THRESHOLD, frozen, target, fold, alpha),
         _other_layer(setup, target, fold, alpha),
-        _own_threshold("re-fit direction", EVERYTHING, scored.ceiling[target.name], target, fold, alpha),
+        _own_threshold(
+            RepairStep.RE_FIT_DIRECTION, EVERYTHING, scored.ceiling[target.name], target, fold, alpha
+        ),
     ]
 
 
@@ -181,7 +185,12 @@ def _assemble(
 
 
 def _own_threshold(
-    name: str, can_change: tuple[str, ...], scores: np.ndarray, target: Domain, fold: np.ndarray, alpha: float
+    name: RepairStep,
+    can_change: tuple[str, ...],
+    scores: np.ndarray,
+    target: Domain,
+    fold: np.ndarray,
+    alpha: float,
 ) -> Step:
     """Set threshold and calibration on the target's labels, each row by rows of other folds."""
     margin, probability = np.empty(len(scores)), np.empty(len(scores))
@@ -209,7 +218,7 @@ def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -
         margin[test] = grid[best, test] - read_out.thresholds[alpha]
         probability[test] = read_out.probability(grid[best, test])
     return Step(
-        name="re-choose layer",
+        name=RepairStep.RE_CHOOSE_LAYER,
         labels=True,
         can_change=EVERYTHING,
         scores=scores,
@@ -227,7 +236,11 @@ def largest_repair(repairs: list[Repair], target: str, probe: str) -> str | None
 
     `scale`, `layer`, or `rotation` when only fitting the direction anew does; None without a gap.
     """
-    names = {"re-scale": "scale", "re-choose layer": "layer", "re-fit direction": "rotation"}
+    names = {
+        RepairStep.RE_SCALE: "scale",
+        RepairStep.RE_CHOOSE_LAYER: "layer",
+        RepairStep.RE_FIT_DIRECTION: "rotation",
+    }
     for repair in repairs:
         if (repair.target, repair.probe) != (target, probe) or repair.step not in names:
             continue
@@ -251,7 +264,7 @@ def moved_threshold(
     threshold was learned from: it is an estimate itself, so it has moved when the two intervals are disjoint.
     """
     steps = {r.step: r for r in repairs if (r.target, r.probe) == (target, probe)}
-    before, after = steps["frozen"], steps["re-centre"]
+    before, after = steps[RepairStep.FROZEN], steps[RepairStep.RE_CENTRE]
 
     def off(repair: Repair) -> bool:
         (low, high), (lowest, highest) = _ends(repair.achieved_fpr), _ends(expected)

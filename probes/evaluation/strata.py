@@ -8,11 +8,13 @@ import numpy as np
 
 from probes.evaluation.bootstrap import bootstrap_auroc
 from probes.evaluation.domain import sample_of
+from probes.evaluation.kinds import Design
 from probes.evaluation.results import Estimate, StratumScore
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["run_strata"]
 
@@ -24,8 +26,8 @@ def run_strata(setup: Setup, scored: Scored, found: Findings) -> None:
             for level in np.unique(values):
                 rows = values == level
                 for design, scores in (
-                    ("D1", scored.frozen[target.name]),
-                    ("D2", scored.ceiling[target.name]),
+                    (Design.D1, scored.frozen[target.name]),
+                    (Design.D2, scored.ceiling[target.name]),
                 ):
                     found.strata.append(_stratum(setup, target, variable, str(level), design, scores, rows))
 
@@ -45,7 +47,7 @@ def _stratum(
     target: Domain,
     variable: str,
     level: str,
-    design: str,
+    design: Design,
     scores: np.ndarray,
     rows: np.ndarray,
 ) -> StratumScore:

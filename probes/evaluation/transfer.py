@@ -25,8 +25,10 @@ from probes.evaluation.crossfit import fit_domains
 from probes.evaluation.domain import Domain
 from probes.evaluation.evaluate import Assessor
 from probes.evaluation.families import as_families
+from probes.evaluation.findings import Findings
 from probes.evaluation.folds import GroupLeakError, deal_groups, shared_groups
 from probes.evaluation.geometry import run_geometry
+from probes.evaluation.kinds import DomainRole
 from probes.evaluation.options import TransferOptions
 from probes.evaluation.recovered import run_recovered
 from probes.evaluation.repairs import run_repairs
@@ -74,7 +76,7 @@ def transfer(
     >>> source = Domain("a", X[0], y, [f"a{i // 2}" for i in range(80)])
     >>> target = Domain("b", X[1], y, [f"b{i // 2}" for i in range(80)])
     >>> result = transfer(source, target, "mean-difference", options=TransferOptions(n_draws=50))
-    >>> result.evaluations[1].design, result.evaluations[1].auroc.value > 0.9
+    >>> result.evaluations[1].design.value, result.evaluations[1].auroc.value > 0.9
     ('D1', True)
     """
     options = options or TransferOptions()
@@ -97,7 +99,7 @@ def transfer(
         )
         for domain in domains
     }
-    found = designs.Findings(warnings=list(cautions(domains, assessors, families)))
+    found = Findings(warnings=list(cautions(domains, assessors, families)))
     how = {"n_jobs": options.n_jobs, "progress": progress, "device": options.device}
     for family in families:
         thin = [domain.thinned(family.max_layers) for domain in domains]
@@ -127,13 +129,14 @@ def transfer(
         run_verdicts(setup, found)
         run_repeats(setup, found, **how)
     designs.run_contrast(domains, assessors, options, found)
-    found.warnings += [warning for assessor in assessors.values() for warning in assessor.warnings]
+    found.warnings.extend(warning for assessor in assessors.values() for warning in assessor.warnings)
     return TransferResult(
         source=source.name,
         headline_probe=families[0].name,
-        domains=tuple(
-            _summary(domain, "source" if domain is source else "target" if domain in targets else "control")
-            for domain in domains
+        domains=(
+            _summary(source, DomainRole.SOURCE),
+            *(_summary(domain, DomainRole.TARGET) for domain in targets),
+            *(_summary(domain, DomainRole.CONTROL) for domain in controls),
         ),
         **found.as_tuples(),
         provenance={
@@ -162,7 +165,7 @@ def _check_groups(source: Domain, others: Sequence[Domain], options: TransferOpt
     return shared
 
 
-def _summary(domain: Domain, role: str) -> DomainSummary:
+def _summary(domain: Domain, role: DomainRole) -> DomainSummary:
     return DomainSummary(
         name=domain.name,
         role=role,
