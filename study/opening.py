@@ -11,15 +11,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from activations import LoadedModel
 from organisms.record import Organism, find_organism, organism_transcripts, read_organism
 from organisms.weights import open_weights
+from probes.evaluation.kinds import DomainRole
 from sophistry.records import ConfigError
 from tasks.transcript import Transcript
 
-Role = Literal["source", "target", "control"]
 READERS = ("base", "untrained")
 
 
@@ -50,7 +50,7 @@ class OpenOrganism:
     """A model ready to read, with the answers it is to read."""
 
     name: str
-    role: Role
+    role: DomainRole
     model: LoadedModel
     rows: list[Transcript]
     left_out: dict[str, int] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class OpenOrganism:
 
 def open_organism(
     reference: str,
-    role: Role,
+    role: DomainRole,
     base: LoadedModel,
     choice: RowChoice,
     answers: Sequence[Transcript] | None = None,
@@ -84,7 +84,7 @@ def open_organism(
     folder = find_organism(reference, role)
     record = read_organism(folder)
     model = open_weights(folder, base, merge=merge)
-    conditions = choice.target if role == "target" else choice.source
+    conditions = choice.target if role == DomainRole.TARGET else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
     rows, left_out = usable_rows(given, conditions, choice, record.name)
     return OpenOrganism(name=record.name, role=role, model=model, rows=rows, left_out=left_out, record=record)
@@ -93,7 +93,7 @@ def open_organism(
 def open_reader(name: str, base: LoadedModel, source: OpenOrganism, seed: int) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
     model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
-    return OpenOrganism(name=name, role="control", model=model, rows=source.rows)
+    return OpenOrganism(name=name, role=DomainRole.CONTROL, model=model, rows=source.rows)
 
 
 def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:

@@ -18,6 +18,7 @@ from rich.table import Table
 from activations.extract import MANIFEST
 from activations.job import ExtractionJob, plan_job
 from activations.sites import find_trunk
+from probes.evaluation.kinds import DomainRole
 from sophistry.machine import describe_machine
 from study.domains import SHARING, Reading
 from study.opening import OpenOrganism
@@ -32,7 +33,7 @@ class PlannedReading:
     """One organism's answers under one token selection."""
 
     organism: str
-    role: str
+    role: DomainRole
     tokens_read: str
     """The token selection."""
     rows: int
