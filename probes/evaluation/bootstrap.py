@@ -12,12 +12,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
+from probes.evaluation.arrays import Scores
 from probes.evaluation.delong import delong_interval
 from probes.evaluation.groups import group_members
 from probes.evaluation.intervals import AurocInterval, newcombe_difference
 from probes.evaluation.metrics import auroc_columns, check_labels, weighted_auroc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
 __all__ = ["GroupBootstrap", "bootstrap_auroc", "bootstrap_difference", "has_spread", "interval_of_draws"]
@@ -72,7 +75,9 @@ class GroupBootstrap:
         """Return the AUROC without each group in turn (NaN where a class goes missing)."""
         return self._weighted(scores, 1.0 - np.eye(self.n_groups))
 
-    def _weighted(self, vector: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def _weighted(
+        self, vector: Scores, counts: Float[np.ndarray, "draw group"]
+    ) -> Float[np.ndarray, " draw"]:
         order = np.argsort(vector, kind="stable")
         y, sorted_scores, member = self.y[order], vector[order], self.member[order]
         step = max(1, _CHUNK // len(y))
@@ -153,7 +158,7 @@ def bootstrap_difference(
     return _interval(float(first - second), low, high, level, "newcombe", resample)
 
 
-def has_spread(draws: np.ndarray) -> bool:
+def has_spread(draws: Float[np.ndarray, " draw"]) -> bool:
     """Say whether resamples differ at all; at AUROC 0 and 1 they do not, and give no interval.
 
     >>> has_spread(np.ones(3)), has_spread(np.array([0.9, 1.0]))
@@ -163,11 +168,11 @@ def has_spread(draws: np.ndarray) -> bool:
 
 
 def interval_of_draws(
-    draws: np.ndarray,
+    draws: Float[np.ndarray, " draw"],
     level: float = 0.95,
     method: str = "percentile",
     value: float | None = None,
-    jackknife=None,
+    jackknife: Callable[[], Float[np.ndarray, " group"]] | None = None,
 ) -> tuple[float, float]:
     """Turn bootstrap draws into an interval.
 

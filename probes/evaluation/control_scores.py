@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.evaluation import controls
+from probes.evaluation.arrays import Scores
 from probes.evaluation.bootstrap import interval_of_draws
 from probes.evaluation.crossfit import cross_fit
 from probes.evaluation.delong import delong_test
@@ -108,8 +110,8 @@ def _kind(name: str) -> str:
 
 def _against(
     assessor: Assessor,
-    scores: np.ndarray,
-    probe_scores: np.ndarray,
+    scores: Scores,
+    probe_scores: Scores,
     name: str,
     kind: ControlKind,
     fitted_on: str | None,
@@ -176,7 +178,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
         )
 
 
-def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
+def _refit(setup: Setup, control: Domain) -> Scores | None:
     """Return cross-fitted scores of the selected cell in a control organism; None where it lacks a class."""
     selection = setup.selection
     plan = FoldPlan.make(control.groups, setup.fold_of, setup.options.n_folds, nested=False)
@@ -191,8 +193,8 @@ def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
 def _against_source(
     setup: Setup,
     control: Domain,
-    scores: np.ndarray,
-    source_scores: np.ndarray,
+    scores: Scores,
+    source_scores: Float[np.ndarray, " source_row"],
     *,
     kind: ControlKind,
     note: str,
@@ -246,7 +248,7 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
 
 
 def _spread_control(
-    name: str, assessor: Assessor, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
+    name: str, assessor: Assessor, scores: Float[np.ndarray, "way row"], probe_scores: Scores, domain: Domain
 ) -> ControlScore:
     """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %.
 

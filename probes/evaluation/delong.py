@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import norm, rankdata
 
 from probes.evaluation.groups import group_members
@@ -40,7 +40,7 @@ class DelongResult:
 
 def delong_covariance(
     y: ArrayLike, scores: Float[np.ndarray, "score row"], groups: ArrayLike | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float[np.ndarray, " score"], Float[np.ndarray, "score score"]]:
     """Return the AUROCs of several scores on the same rows and their covariance matrix.
 
     DeLong et al. (1988), and with `groups` the clustered form of Obuchowski (1997).
@@ -153,7 +153,9 @@ def design_effect(y: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> float:
     return float(clustered / independent) if independent > 1e-15 else 1.0
 
 
-def _cluster_sums(values: np.ndarray, member: np.ndarray, size: int) -> np.ndarray:
+def _cluster_sums(
+    values: Float[np.ndarray, "score row"], member: Int[np.ndarray, " row"], size: int
+) -> Float[np.ndarray, "score cluster"]:
     sums = np.zeros((len(values), size))
     np.add.at(sums.T, member, values.T)
     return sums

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.contrast import ContrastPairProbe
+from probes.evaluation.arrays import Scores
 from probes.evaluation.delong import delong_interval
 from probes.evaluation.evaluate import ReadOut
 from probes.evaluation.families import score_size
@@ -53,7 +55,7 @@ class Setup:
         """Return the folds to respect when the two domains share groups, else None."""
         return self.fold_of if shared_groups(fitted_on.groups, scored_on.groups) else None
 
-    def frozen(self, other: Domain, layers: Sequence[int] | None = None) -> np.ndarray:
+    def frozen(self, other: Domain, layers: Sequence[int] | None = None) -> Float[np.ndarray, " other"]:
         """Return the source probe's frozen scores of another domain."""
         return self.fits[self.source.name].scores_on(
             other.unlabelled(), self.crossing(self.source, other), layers
@@ -79,9 +81,9 @@ class Scored:
     """The score vectors of one family that later comparisons need."""
 
     read_outs: Mapping[str, ReadOut]  # by scored domain; all learned on source rows
-    source: np.ndarray
-    frozen: Mapping[str, np.ndarray]  # D1 by target and control
-    ceiling: Mapping[str, np.ndarray]  # D2 by target
+    source: Scores
+    frozen: Mapping[str, Float[np.ndarray, " _"]]  # D1 by target and control
+    ceiling: Mapping[str, Float[np.ndarray, " _"]]  # D2 by target
 
 
 def run_family(setup: Setup, found: Findings) -> Scored:
@@ -198,7 +200,7 @@ def _curves(setup: Setup, found: Findings) -> None:
         fitted_on: str,
         scored_on: Domain,
         selected: int | None,
-        make: Callable[[int], np.ndarray],
+        make: Callable[[int], Scores],
     ):
         scores = [make(index) for index in count]
         found.layer_curves.append(
@@ -220,7 +222,7 @@ def layer_curve(
     probe: str,
     fitted_on: str,
     scored_on: Domain,
-    scores: Sequence[np.ndarray],
+    scores: Sequence[Scores],
     selected: int | None,
     level: float,
 ) -> LayerCurve:

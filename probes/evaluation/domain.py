@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
+from probes.evaluation.arrays import Groups, Labels
 from probes.evaluation.groups import group_names
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Sample
@@ -204,7 +206,9 @@ class Domain(Rows):
             kept=self.kept,
         )
 
-    def pair_layer(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def pair_layer(
+        self, index: int
+    ) -> tuple[Float[np.ndarray, "pair d"], Float[np.ndarray, "pair d"]] | None:
         """Return bad and good sides `[pair, d]` of the contrast pairs at a layer; None without pairs."""
         if self.pairs is None:
             return None
@@ -230,7 +234,7 @@ class Domain(Rows):
         return digest.hexdigest()[:16]
 
 
-def sample_of(y: np.ndarray, groups: np.ndarray) -> Sample:
+def sample_of(y: Labels, groups: Groups) -> Sample:
     """Return the class and group counts of some rows.
 
     >>> sample_of(np.array([0, 1, 1]), np.array(["a", "a", "b"]))
@@ -240,7 +244,7 @@ def sample_of(y: np.ndarray, groups: np.ndarray) -> Sample:
     return Sample(n_positive=positive, n_negative=len(y) - positive, n_groups=len(np.unique(groups)))
 
 
-def _named_labels(name: str, y: Any, positive: Any) -> np.ndarray:
+def _named_labels(name: str, y: Any, positive: Any) -> Labels:
     """Turn labels of two values into 0/1."""
     values = list(y)
     others = {str(value) for value in values if value != positive}

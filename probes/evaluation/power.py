@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import norm
 
 from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
@@ -65,7 +66,7 @@ def equivalence_test(
 
 
 def equivalence_of_draws(
-    draws: np.ndarray,
+    draws: Float[np.ndarray, " draw"],
     margin: float = 0.05,
     alpha: float = 0.05,
     edge: Callable[[float], AurocInterval] | None = None,

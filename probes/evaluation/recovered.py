@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.evaluation.bootstrap import has_spread, interval_of_draws
 from probes.evaluation.kinds import ControlKind, Design
@@ -68,7 +69,11 @@ def _clear_of(ceiling: Estimate, floor: float) -> bool:
 
 
 def pgr_of(
-    ours: Estimate, best: Estimate, floor: float | None, frozen: np.ndarray, ceiling: np.ndarray
+    ours: Estimate,
+    best: Estimate,
+    floor: float | None,
+    frozen: Float[np.ndarray, " draw"],
+    ceiling: Float[np.ndarray, " draw"],
 ) -> Estimate | None:
     """Return the performance gap recovered above a floor.
 
@@ -80,7 +85,13 @@ def pgr_of(
     return _ratio(ours, best, floor, frozen, ceiling)
 
 
-def _ratio(ours: Estimate, best: Estimate, floor: float, frozen: np.ndarray, ceiling: np.ndarray) -> Estimate:
+def _ratio(
+    ours: Estimate,
+    best: Estimate,
+    floor: float,
+    frozen: Float[np.ndarray, " draw"],
+    ceiling: Float[np.ndarray, " draw"],
+) -> Estimate:
     """Return (ours - floor) / (best - floor) with an interval from the same draws.
 
     Where one of the two is 0 or 1 its draws are all the same, and the ends of both intervals are divided.

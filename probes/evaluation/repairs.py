@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.base import LinearProbe
+from probes.evaluation.arrays import Activations, Folds, Mask, Scores
 from probes.evaluation.evaluate import ReadOut, proportion
 from probes.evaluation.families import score_size
 from probes.evaluation.kinds import RepairStep
@@ -48,16 +50,16 @@ EVERYTHING = ("auroc", "threshold", "calibration")
 class Piece:
     """A frozen source probe and the target rows it may score (all, unless groups are shared)."""
 
-    rows: np.ndarray
+    rows: Mask
     index: int  # layer
     probe: Any
     location: float  # of its training scores
     spread: float
     flat: bool  # its training scores differ by rounding only
-    center: np.ndarray  # of its training activations
-    scale: np.ndarray
+    center: Float[np.ndarray, " d"]  # of its training activations
+    scale: Float[np.ndarray, " d"]
 
-    def score(self, X: np.ndarray) -> np.ndarray:
+    def score(self, X: Activations) -> Scores:
         """Return scores of activations on the pooled scale."""
         if self.flat:
             return np.zeros(len(X))
@@ -71,9 +73,9 @@ class Step:
     name: RepairStep
     labels: bool
     can_change: tuple[str, ...]
-    scores: np.ndarray
-    margin: np.ndarray  # score minus threshold
-    probability: np.ndarray
+    scores: Scores
+    margin: Scores  # score minus threshold
+    probability: Scores
 
 
 def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
@@ -118,7 +120,7 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
     read_out, fold = scored.read_outs[target.name], setup.fits[target.name].plan.fold
     frozen = _assemble(pieces, target, lambda X, piece: X)
 
-    def by_source(name: RepairStep, labels: bool, can_change: tuple[str, ...], scores: np.ndarray) -> Step:
+    def by_source(name: RepairStep, labels: bool, can_change: tuple[str, ...], scores: Scores) -> Step:
         return Step(
             name=name,
             labels=labels,
@@ -157,7 +159,7 @@ def _pieces(setup: Setup, target: Domain) -> list[Piece]:
     ]
 
 
-def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) -> Piece:
+def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: Mask) -> Piece:
     source = setup.source
     X, y = source.layer(cell[0])[train], source.y[train]
     probe = setup.family.fit(setup.family.settings[cell[1]], X, y)
@@ -176,8 +178,8 @@ def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) ->
 
 
 def _assemble(
-    pieces: list[Piece], target: Domain, adapt: Callable[[np.ndarray, Piece], np.ndarray]
-) -> np.ndarray:
+    pieces: list[Piece], target: Domain, adapt: Callable[[Activations, Piece], Activations]
+) -> Scores:
     scores = np.empty(len(target))
     for piece in pieces:
         scores[piece.rows] = piece.score(adapt(target.layer(piece.index), piece))[piece.rows]
@@ -187,9 +189,9 @@ def _assemble(
 def _own_threshold(
     name: RepairStep,
     can_change: tuple[str, ...],
-    scores: np.ndarray,
+    scores: Scores,
     target: Domain,
-    fold: np.ndarray,
+    fold: Folds,
     alpha: float,
 ) -> Step:
     """Set threshold and calibration on the target's labels, each row by rows of other folds."""
@@ -204,7 +206,7 @@ def _own_threshold(
     )
 
 
-def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -> Step:
+def _other_layer(setup: Setup, target: Domain, fold: Folds, alpha: float) -> Step:
     """Choose the layer of the frozen probe on the target's labels, each row by rows of other folds."""
     source, fit = setup.source, setup.fits[setup.source.name]
     layers = range(len(source.layer_names))
@@ -227,7 +229,7 @@ def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -
     )
 
 
-def _spread(X: np.ndarray) -> np.ndarray:
+def _spread(X: Activations) -> Float[np.ndarray, " d"]:
     return np.where(constant_features(X.var(0), X.mean(0), len(X)), 1.0, X.std(0))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Shaped
 
+from probes.evaluation.arrays import Mask, Scores
 from probes.evaluation.bootstrap import bootstrap_auroc
 from probes.evaluation.domain import sample_of
 from probes.evaluation.kinds import Design
@@ -32,7 +34,7 @@ def run_strata(setup: Setup, scored: Scored, found: Findings) -> None:
                     found.strata.append(_stratum(setup, target, variable, str(level), design, scores, rows))
 
 
-def _variables(domain: Domain) -> dict[str, np.ndarray]:
+def _variables(domain: Domain) -> dict[str, Shaped[np.ndarray, " row"]]:
     variables = {name: values.astype(str) for name, values in (domain.strata or {}).items()}
     if domain.texts is not None and "length" not in variables:
         lengths = np.array([len(text.split()) for text in domain.texts])
@@ -48,8 +50,8 @@ def _stratum(
     variable: str,
     level: str,
     design: Design,
-    scores: np.ndarray,
-    rows: np.ndarray,
+    scores: Scores,
+    rows: Mask,
 ) -> StratumScore:
     y, groups = target.y[rows], target.groups[rows]
     sample = sample_of(y, groups)
