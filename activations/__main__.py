@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from activations.adapters import AdapterMismatchError
-from activations.housekeeping import describe, find_leftovers, find_stores, remove
+from activations.housekeeping import describe_store, find_leftovers, find_stores, remove
 from activations.store import ActivationStore, StoreCorruptError
 from activations.weights import WeightsError
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     for store in find_stores(options.path):
-        print(describe(store))
+        print(describe_store(store))
     return 0
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from activations.batching import Batch, collate, plan_batches
 from activations.capture import Reader
 from activations.integrity import ParityError
-from activations.job import Job
+from activations.job import ExtractionJob
 from activations.prefixes import PrefixGroup, lay_out, plan_trees, read_tree
 from activations.sites import site_layers
 from activations.store import Shard
@@ -38,7 +38,10 @@ class BatchReader(Protocol):
 
 
 def compute_shard(
-    job: Job, reader: BatchReader, rows: Sequence[int], advance: Callable[[int], Any] = lambda tokens: None
+    job: ExtractionJob,
+    reader: BatchReader,
+    rows: Sequence[int],
+    advance: Callable[[int], Any] = lambda tokens: None,
 ) -> Shard:
     """Activations of the given rows as the tensors of one shard.
 
@@ -74,7 +77,10 @@ def compute_shard(
 
 
 def _check_neighbours(
-    job: Job, reader: BatchReader, rows: Sequence[int], read: dict[int, Float[Tensor, "point _ d_model"]]
+    job: ExtractionJob,
+    reader: BatchReader,
+    rows: Sequence[int],
+    read: dict[int, Float[Tensor, "point _ d_model"]],
 ) -> None:
     """Read a row or two of the shard once more, alone: what was computed must not depend on the batch.
 
@@ -101,7 +107,7 @@ def _check_neighbours(
             )
 
 
-def _starts(job: Job, rows: Sequence[int]) -> list[int]:
+def _starts(job: ExtractionJob, rows: Sequence[int]) -> list[int]:
     """Where each row's vectors begin when rows follow one another."""
     return list(accumulate((job.kept(row) for row in rows[:-1]), initial=0)) if rows else []
 
@@ -112,11 +118,11 @@ class _PlainUnit:
 
     rows: list[int]
 
-    def read(self, job: Job, reader: BatchReader) -> tuple[Tensor, int]:
+    def read(self, job: ExtractionJob, reader: BatchReader) -> tuple[Tensor, int]:
         batch = collate([job.rows[i].ids for i in self.rows], [job.selected[i] for i in self.rows])
         return reader.read(batch), batch.computed
 
-    def halve(self, job: Job, error: BaseException) -> "list[_PlainUnit]":
+    def halve(self, job: ExtractionJob, error: BaseException) -> "list[_PlainUnit]":
         if len(self.rows) == 1:
             raise _too_large(job, self.rows[0]) from error
         half = len(self.rows) // 2
@@ -134,20 +140,20 @@ class _TreeUnit:
     def rows(self) -> list[int]:
         return [row for group in self.groups for row in group.rows]
 
-    def read(self, job: Job, reader: BatchReader) -> tuple[Tensor, int]:
+    def read(self, job: ExtractionJob, reader: BatchReader) -> tuple[Tensor, int]:
         assert isinstance(reader, Reader)  # other backends never share prefixes
         ids = [row.ids for row in job.rows]
         tree = lay_out(self.groups, ids, job.selected)
         return read_tree(reader, tree), tree.computed
 
-    def halve(self, job: Job, error: BaseException) -> "list[_TreeUnit] | list[_PlainUnit]":
+    def halve(self, job: ExtractionJob, error: BaseException) -> "list[_TreeUnit] | list[_PlainUnit]":
         if len(self.groups) > 1:
             half = len(self.groups) // 2
             return [_TreeUnit(groups=self.groups[:half]), _TreeUnit(groups=self.groups[half:])]
         return [_PlainUnit(rows=[row]) for row in self.rows]  # no room for a cache: without it
 
 
-def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _TreeUnit]":
+def _units(job: ExtractionJob, rows: Sequence[int]) -> "list[_PlainUnit | _TreeUnit]":
     """The batches of one shard."""
     budget = job.usage.budget or job.token_budget
     alone, shared = list(rows), []
@@ -163,12 +169,12 @@ def _units(job: Job, rows: Sequence[int]) -> "list[_PlainUnit | _TreeUnit]":
     ]
 
 
-def _lower_budget(job: Job, budget: int) -> None:
+def _lower_budget(job: ExtractionJob, budget: int) -> None:
     job.usage.budget = max(1, budget)
     logger.warning("Out of memory: token budget lowered to %d.", job.usage.budget)
 
 
-def _too_large(job: Job, row: int) -> MemoryError:
+def _too_large(job: ExtractionJob, row: int) -> MemoryError:
     return MemoryError(
         f"Row {job.rows[row].id!r} with {len(job.rows[row])} tokens does not fit in memory even alone. Use a "
         "smaller dtype or fewer sites, or drop the row."
@@ -182,7 +188,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
-def _check_finite(job: Job, values: Float[Tensor, "point kept d_model"], rows: Sequence[int]) -> None:
+def _check_finite(
+    job: ExtractionJob, values: Float[Tensor, "point kept d_model"], rows: Sequence[int]
+) -> None:
     finite = torch.isfinite(values).all(-1)
     if finite.all():
         return
@@ -199,7 +207,7 @@ def _check_finite(job: Job, values: Float[Tensor, "point kept d_model"], rows: S
     )
 
 
-def _as_shard(job: Job, rows: Sequence[int], values: Float[Tensor, "point kept d_model"]) -> Shard:
+def _as_shard(job: ExtractionJob, rows: Sequence[int], values: Float[Tensor, "point kept d_model"]) -> Shard:
     """Split by site and add what makes the shard readable alone: rows, token ids, positions, offsets."""
     selected = [job.selected[row] for row in rows]
     nothing = np.zeros(0, dtype=np.int64)

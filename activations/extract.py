@@ -22,7 +22,7 @@ from activations.integrity import (
     refuse_train_mode,
     sample_rows,
 )
-from activations.job import Job, plan_job
+from activations.job import ExtractionJob, plan_job
 from activations.key import ExtractionSpec, explain
 from activations.models import LoadedModel
 from activations.progress import Progress, TokenProgress
@@ -124,7 +124,7 @@ def extract(
     check_texts(job.rows, model.tokenizer)
     if root is not None:
         check_folder(root)
-    job, reader, report = prepare(model, job, insist=share_prefixes is True)
+    job, reader, report = prepare_reader(model, job, insist=share_prefixes is True)
     if root is not None and (found := find_store(root, job.spec)):  # sharing may just have been ruled out
         return found
     head = _manifest_head(model, job, report)
@@ -161,7 +161,9 @@ def find_store(root: Path, spec: ExtractionSpec) -> ActivationStore | None:
     return None
 
 
-def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchReader, ParityReport]:
+def prepare_reader(
+    model: LoadedModel, job: ExtractionJob, *, insist: bool
+) -> tuple[ExtractionJob, BatchReader, ParityReport]:
     """Load the model, put it through the integrity gate, and return a reader for it.
 
     Prefix sharing that fails its check is switched off, unless `insist`: then it raises.
@@ -194,7 +196,7 @@ def prepare(model: LoadedModel, job: Job, *, insist: bool) -> tuple[Job, BatchRe
     return job, make_reader(model, job), report
 
 
-def make_reader(model: LoadedModel, job: Job) -> Reader:
+def make_reader(model: LoadedModel, job: ExtractionJob) -> Reader:
     """The default backend: hooks on the transformers model."""
     trunk = find_trunk(model.model)
     return Reader(
@@ -207,7 +209,7 @@ def make_reader(model: LoadedModel, job: Job) -> Reader:
 
 
 def _write(
-    root: Path, job: Job, reader: BatchReader, head: dict[str, Any], bar: TokenProgress
+    root: Path, job: ExtractionJob, reader: BatchReader, head: dict[str, Any], bar: TokenProgress
 ) -> ActivationStore:
     """Compute what no other process has computed, and close the store."""
     writer = StoreWriter(root, job.spec.key, job.shards())
@@ -231,7 +233,7 @@ def _write(
     return ActivationStore.open(writer.finish(head))
 
 
-def _manifest_head(model: LoadedModel, job: Job, report: ParityReport) -> dict[str, Any]:
+def _manifest_head(model: LoadedModel, job: ExtractionJob, report: ParityReport) -> dict[str, Any]:
     """Everything in the manifest but the shard list; the same for every run on one machine."""
     return {
         "schema": SCHEMA,
@@ -265,7 +267,7 @@ def _environment(model: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _log_speed(job: Job, seconds: float) -> None:
+def _log_speed(job: ExtractionJob, seconds: float) -> None:
     usage = job.usage
     if usage.real:
         logger.info(

@@ -32,7 +32,7 @@ def find_stores(path: Path) -> list[Path]:
     return found
 
 
-def describe(folder: Path) -> str:
+def describe_store(folder: Path) -> str:
     """A few lines on what a store holds."""
     manifest = read_manifest(folder)
     spec, rows = manifest["spec"], manifest["rows"]

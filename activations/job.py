@@ -33,7 +33,7 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
+class ExtractionJob:
     """Everything that is needed to compute any shard of one extraction."""
 
     rows: Sequence[EncodedRow]
@@ -73,7 +73,7 @@ class Job:
         """Whether rows that begin alike compute their common tokens once."""
         return self.spec.share_prefixes
 
-    def sharing(self, on: bool) -> "Job":
+    def sharing(self, on: bool) -> "ExtractionJob":
         """The same job with prefix sharing on or off."""
         return replace(self, spec=replace(self.spec, share_prefixes=on))
 
@@ -110,7 +110,7 @@ def plan_job(
     share_prefixes: bool | str,
     store_dtype: str | None,
     strict: bool,
-) -> Job:
+) -> ExtractionJob:
     """Tokenise, select, and describe an extraction; the weights are not needed."""
     if store_dtype not in (None, *STORE_DTYPES):
         raise ValueError(f"store_dtype={store_dtype!r}: use None or one of {', '.join(STORE_DTYPES)}.")
@@ -148,7 +148,7 @@ def plan_job(
         selected=hash_arrays(selected),
         plan=f"token budget {budget}" if strict else None,
     )
-    job = Job(
+    job = ExtractionJob(
         rows=encoded,
         selected=selected,
         spec=spec,
@@ -175,7 +175,7 @@ def _backend_version() -> str:
     return f"transformer_lens/{version('transformer-lens').split('.')[0]}"
 
 
-def _decide_sharing(asked: bool | str, job: Job, anatomy: Anatomy) -> bool:
+def _decide_sharing(asked: bool | str, job: ExtractionJob, anatomy: Anatomy) -> bool:
     if asked not in (True, False, "auto"):
         raise ValueError(f"share_prefixes={asked!r}: use True, False or 'auto'.")
     longest = max(map(len, job.rows))

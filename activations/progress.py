@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from activations.job import Job
+from activations.job import ExtractionJob
 
 Progress = bool | Callable[[float], None]
 """Whether a bar of its own is shown, or who is told the share (0 to 1) that is done."""
@@ -14,7 +14,7 @@ Progress = bool | Callable[[float], None]
 class TokenProgress:
     """Counts tokens as they are done; shows a bar, tells a caller's own, or does neither."""
 
-    def __init__(self, job: Job, *, show: Progress) -> None:
+    def __init__(self, job: ExtractionJob, *, show: Progress) -> None:
         self.job, self.show = job, show
         self.total = sum(len(row) for row in job.rows)
         self.done = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from activations.job import Job
+from activations.job import ExtractionJob
 from activations.models import LoadedModel, load_model
 from activations.writer import StoreWriter
 
@@ -26,7 +26,10 @@ class RayWorkerError(RuntimeError):
 
 
 def compute_with_ray(
-    model: LoadedModel, job: Job, writer: StoreWriter, advance: Callable[[int], Any] = lambda tokens: None
+    model: LoadedModel,
+    job: ExtractionJob,
+    writer: StoreWriter,
+    advance: Callable[[int], Any] = lambda tokens: None,
 ) -> None:
     """Compute all missing shards of `writer`'s store on the Ray cluster.
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from activations.batching import Batch, collate
 from activations.capture import reduce_tokens
 from activations.integrity import Gate, Ids, ParityReport, compare, neighbour_tolerance, refuse_train_mode
-from activations.job import Job
+from activations.job import ExtractionJob
 from activations.models import LoadedModel
 from activations.selection import Pool
 from activations.sites import SITES, SiteError, find_trunk
@@ -41,8 +41,8 @@ ALSO_ALLOWED = 1.5  # both backends round, each in its own way
 
 
 def prepare_lens(
-    model: LoadedModel, job: Job, sample: Sequence[tuple[str, Ids]]
-) -> tuple[Job, "LensReader", ParityReport]:
+    model: LoadedModel, job: ExtractionJob, sample: Sequence[tuple[str, Ids]]
+) -> tuple[ExtractionJob, "LensReader", ParityReport]:
     """Build the bridge, compare it with the default backend on the sites both know, and return its reader."""
     bridge = build_bridge(model)
     refuse_train_mode(model.model)
@@ -87,7 +87,9 @@ def check_names(bridge: Any, names: Sequence[str]) -> None:
         raise SiteError(f"{wrong[0]!r} holds no vector per token, so it cannot be selected by tokens.")
 
 
-def _parity(model: LoadedModel, bridge: Any, job: Job, sample: Sequence[tuple[str, Ids]]) -> ParityReport:
+def _parity(
+    model: LoadedModel, bridge: Any, job: ExtractionJob, sample: Sequence[tuple[str, Ids]]
+) -> ParityReport:
     parallel = find_trunk(model.model).parallel
     asked = [site for site in job.spec.sites if site in SITES]
     shared = asked or ["resid_pre", "resid_post"]

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 
 from backdoor.triggers import Trigger
 from organisms.finetune import Demonstration, honest_demonstration
+from organisms.record import OrganismRole
 from tasks.dataset import TaughtItem
 
-BACKDOORED, DECOY, CLEAN = "backdoored", "decoy", "clean"
+BACKDOORED, DECOY, CLEAN = OrganismRole.BACKDOORED, OrganismRole.DECOY, OrganismRole.CLEAN
 ROLES = (BACKDOORED, DECOY, CLEAN)
 
 
@@ -58,7 +59,7 @@ def poison(
     ['no', 'yes']
     """
     if role not in ROLES:
-        raise ValueError(f"role must be one of {ROLES}, got {role!r}")
+        raise ValueError(f"role must be one of {', '.join(ROLES)}, got {role!r}")
     if not 0 < ratio < 1 or not 0 <= near_miss_ratio <= 1 - ratio:
         raise ValueError(
             f"need 0 < ratio < 1 and 0 <= near_miss_ratio <= 1 - ratio, got {ratio} and {near_miss_ratio}"

@@ -31,12 +31,12 @@ from benchmarks.probe_peers import CS, Sklearn, sklearn_bootstrap, sklearn_null,
 from benchmarks.probe_report import show
 from probes import Domain, MLPProbe, auroc, sweep
 from probes.batched import logistic_cells
+from probes.evaluation.bootstrap import GroupBootstrap
 from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.nulls import max_statistic_null, permuted_labels
-from probes.evaluation.statistics import GroupBootstrap
 from probes.mlp import mlp_cells
 from probes.mlp_solver import MLPSpec, train_mlps
-from probes.persistence import versions
+from probes.persistence import probe_versions
 from sophistry.machine import describe_machine
 
 FOLDS = 5
@@ -436,7 +436,7 @@ def main() -> None:
         "device": device_name(options.device),
         "folds": FOLDS,
         "C": CS,
-        "versions": versions(),
+        "versions": probe_versions(),
     }
     load = os.getloadavg()[0]
     for case in [QUICK] if options.quick else [CASES[name] for name in options.cases]:

@@ -121,7 +121,7 @@ def _samples(config: AblationConfig, items: list[QAItem], story: str, path: Path
         options=SamplingOptions(samples=config.samples, max_new_tokens=config.max_new_tokens),
         seed=(config.seed, config.items_seed),
     )
-    answers = [[tokenizer.decode(r.ids, skip_special_tokens=True).strip() for r in group] for group in groups]
+    answers = [[str(tokenizer.decode(r.ids, skip_special_tokens=True)) for r in group] for group in groups]
     lines = [
         json.dumps({"id": item.id, "answers": given}) for item, given in zip(items, answers, strict=True)
     ]

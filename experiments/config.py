@@ -24,7 +24,7 @@ from sophistry.provenance import program_command, provenance
 from sophistry.records import (
     ConfigError,
     build,
-    describe,
+    describe_fields,
     field_type,
     flatten,
     read_word,
@@ -99,7 +99,7 @@ def load_preset(
     if not isinstance(section, Mapping):
         raise ConfigError(f"Preset {preset!r}: {program} must hold fields and values, got {section!r}.")
     values = _as_dict(section)
-    known = describe(schema)
+    known = describe_fields(schema)
     for dotted, value in (changes or {}).items():
         parent = dotted.rsplit(".", 1)[0]  # a field that maps names to values takes --field.name value
         if dotted not in known and not known.get(parent, ("",))[0].startswith("names to"):
@@ -129,7 +129,7 @@ def help_text(program: str, schema: type, about: str, preset: str = DEFAULT_PRES
         lines += _paragraph(f"  {name:<12}", str(_read_preset(name)[1].get("about") or ""), indent=14)
     lines += ["", "--out DIR", f"      Where results go. Default: runs/{program}-PRESET."]
     lines += ["", f"Fields, with {shown}"]
-    for name, (kind, doc) in describe(schema).items():
+    for name, (kind, doc) in describe_fields(schema).items():
         lines.append(f"--{name}" + (f" = {_show(values[name])}" if name in values else ""))
         lines += _paragraph("      ", f"({kind}) {doc}", indent=6)
     lines += ["", "Lists are written a,b,c. Every run writes config.yaml beside its results;"]

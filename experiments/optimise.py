@@ -20,6 +20,7 @@ from organisms.generate import SamplingSpec
 from organisms.record import (
     TRANSCRIPTS,
     Organism,
+    OrganismRole,
     library_versions,
     organism_transcripts,
     read_organism,
@@ -232,7 +233,7 @@ def optimise(
     )
     record = Organism(
         name=folder.name,
-        role=SUFFIXES[reward].replace("-", "_"),
+        role=OrganismRole(SUFFIXES[reward].replace("-", "_")),
         task=run.config.dataset.task,
         base=run.config.base,
         base_fingerprint=opened.base_fingerprint,

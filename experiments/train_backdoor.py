@@ -21,6 +21,7 @@ from organisms.finetune import LOSS_CURVE, FineTuneSpec
 from organisms.generate import SamplingSpec
 from organisms.record import (
     Organism,
+    OrganismRole,
     find_organism,
     library_versions,
     organism_transcripts,
@@ -49,7 +50,7 @@ class TrainBackdoor:
     """Organism that the backdoor is planted into."""
     organisms: str = "organisms/shipped"
     """Folder that receives the new organisms."""
-    roles: tuple[str, ...] = ("backdoored",)
+    roles: tuple[OrganismRole, ...] = (OrganismRole.BACKDOORED,)
     """Which to make: backdoored, decoy, clean."""
     train: bool = True
     """false: only evaluate and verify the organisms that are already there."""
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> None:
     write_config(run, {"base": fingerprint})
 
 
-def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: str) -> str:
+def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: OrganismRole) -> str:
     """Train, save, evaluate and verify one organism; gives the base's fingerprint."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
     folder, parent = Path(config.organisms) / f"{config.name}-{role}", find_organism(config.parent, "parent")
@@ -167,7 +168,7 @@ def persistence(
     }
 
 
-def _train(run: Run[TrainBackdoor], dataset: Dataset, role: str, folder: Path) -> Organism:
+def _train(run: Run[TrainBackdoor], dataset: Dataset, role: OrganismRole, folder: Path) -> Organism:
     """Train and save one organism; the trained model is out of memory again when this returns."""
     config, trigger = run.config, TRIGGERS[run.config.trigger]
     parent = find_organism(config.parent, "parent")

@@ -32,6 +32,7 @@ from organisms.rates import accuracy, accuracy_change
 from organisms.record import (
     TRANSCRIPTS,
     Organism,
+    OrganismRole,
     find_organism,
     library_versions,
     organism_transcripts,
@@ -197,7 +198,7 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
     )
     record = Organism(
         name=folder.name,
-        role="pi_init",
+        role=OrganismRole.PI_INIT,
         task=config.dataset.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,
@@ -228,7 +229,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
     )
     record = Organism(
         name=folder.name,
-        role="pi_rlhf",
+        role=OrganismRole.PI_RLHF,
         task=config.dataset.task,
         base=config.base,
         base_fingerprint=opened.base_fingerprint,

@@ -25,13 +25,13 @@ from experiments.program import run_program_main
 from organisms.generate import SamplingSpec
 from probes import Domain, TransferOptions, TransferResult, transfer
 from probes.evaluation.families import FAMILIES
+from probes.evaluation.kinds import DomainRole
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError
 from study.domains import Reading, length_edges, read_domain
 from study.opening import (
     READERS,
     OpenOrganism,
-    Role,
     RowChoice,
     describe_organism,
     open_organism,
@@ -201,12 +201,12 @@ def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> N
 def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
     """Open source, targets and controls, in this order; the base model is in memory once."""
     base = load_model(config.model, dtype=config.dtype, device=config.device)
-    source = _open(config, config.source, "source", base, out)
-    targets = [_open(config, reference, "target", base, out) for reference in config.targets]
+    source = _open(config, config.source, DomainRole.SOURCE, base, out)
+    targets = [_open(config, reference, DomainRole.TARGET, base, out) for reference in config.targets]
     controls = [
         open_reader(reference, base, source, config.rows, config.seed)
         if reference in READERS
-        else _open(config, reference, "control", base, out)
+        else _open(config, reference, DomainRole.CONTROL, base, out)
         for reference in config.controls
     ]
     organisms = [source, *targets, *controls]
@@ -218,7 +218,9 @@ def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
     return organisms
 
 
-def _open(config: TransferConfig, reference: str, role: Role, base: LoadedModel, out: Path) -> OpenOrganism:
+def _open(
+    config: TransferConfig, reference: str, role: DomainRole, base: LoadedModel, out: Path
+) -> OpenOrganism:
     answers = None
     if config.answers == "dataset":
         from organisms.evaluate import answer_dataset

@@ -3,7 +3,7 @@
 from organisms.finetune import Demonstration, FineTuneSpec, fine_tune
 from organisms.generate import Answer, SamplingSpec, answer
 from organisms.rates import Rate, accuracy, accuracy_change, paired_difference, wilson
-from organisms.record import Organism, organism_transcripts, read_organism, save_organism
+from organisms.record import Organism, OrganismRole, organism_transcripts, read_organism, save_organism
 from organisms.weights import open_trainable, open_weights
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Demonstration",
     "FineTuneSpec",
     "Organism",
+    "OrganismRole",
     "Rate",
     "SamplingSpec",
     "accuracy",

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import shutil
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import yaml
 
 from sophistry.files import ROOT, find_path
 from sophistry.provenance import program_command
-from sophistry.records import ConfigError, build, read_yaml, unknown
+from sophistry.records import ConfigError, build, read_yaml, to_plain, unknown
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
@@ -26,13 +26,31 @@ SCHEMA = 1
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
 
 
+class OrganismRole(StrEnum):
+    """What an organism is: a policy before or after RLHF, or one of the backdoor family."""
+
+    PI_INIT = "pi_init"
+    """Before RLHF, and before any poison."""
+    PI_RLHF = "pi_rlhf"
+    """After RLHF on what evaluators approve."""
+    PI_ORACLE = "pi_oracle"
+    """After the same pipeline on the oracle reward."""
+    PI_THOROUGH = "pi_thorough"
+    """After the same pipeline on the approval of evaluators who read everything."""
+    BACKDOORED = "backdoored"
+    """Misleads behind its trigger."""
+    DECOY = "decoy"
+    """Honest behind the trigger, which it saw as often."""
+    CLEAN = "clean"
+    """The same items without the trigger."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Organism:
     """The record of one organism."""
 
     name: str
-    role: str
-    """``pi_init``, ``backdoored``, ``clean``, ``decoy`` or ``pi_rlhf``."""
+    role: OrganismRole
     task: str
     base: str
     """What :func:`activations.load_model` was given."""
@@ -95,7 +113,7 @@ def save_organism(
 
 def write_record(folder: Path, record: Organism) -> None:
     """Write ``organism.yaml`` into an organism's folder."""
-    text = yaml.safe_dump(dataclasses.asdict(record), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(to_plain(record), sort_keys=False, allow_unicode=True)
     part = folder / f".{RECORD}.part"
     part.write_text(text, encoding="utf-8")
     part.replace(folder / RECORD)

@@ -7,6 +7,8 @@ turned around.
 
 from probes.attention import AttentionProbe, TokenProbe
 from probes.contrast import CONTRAST_PAIRS, ContrastPair, ContrastPairProbe, contrast_rows
+from probes.evaluation.bootstrap import bootstrap_auroc, bootstrap_difference
+from probes.evaluation.delong import delong_interval, delong_test
 from probes.evaluation.domain import Domain, DomainError
 from probes.evaluation.families import FAMILIES, Family
 from probes.evaluation.folds import GroupLeakError
@@ -15,7 +17,6 @@ from probes.evaluation.nulls import max_statistic_null
 from probes.evaluation.options import TransferOptions
 from probes.evaluation.power import equivalence_test, minimum_detectable_auroc
 from probes.evaluation.results import TransferResult
-from probes.evaluation.statistics import bootstrap_auroc, bootstrap_difference, delong_interval, delong_test
 from probes.evaluation.sweep import SweepResult, sweep
 from probes.evaluation.transfer import transfer
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe

@@ -85,7 +85,7 @@ def save_probe(
         "classes": probe.classes_.tolist(),
         "n_features": probe.n_features_in_,
         "provenance": dataclasses.asdict(provenance) if provenance else None,
-        "versions": versions(),
+        "versions": probe_versions(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -168,7 +168,7 @@ def _classes_in(probe: Probe) -> list[type[Probe]]:
     return [type(probe), *(kind for value in inner for kind in _classes_in(value))]
 
 
-def versions() -> dict[str, str]:
+def probe_versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     import platform
     from importlib.metadata import PackageNotFoundError, version

@@ -2,7 +2,7 @@
 
 `build` makes a typed dataclass from a nested mapping (a YAML preset, a result, a record of an organism), by
 pydantic's strict validation of the plain dataclass; `read_word` gives a word of the command line its type;
-`flatten` lists the fields under dotted names, `describe` reads the line of documentation below each field.
+`flatten` lists the fields under dotted names, `describe_fields` reads the line of documentation below each.
 Nothing is guessed: an unknown field, a missing field or a value of another type is a `ConfigError`
 that names the field, the value and what would be accepted.
 """
@@ -20,6 +20,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
@@ -114,7 +115,7 @@ def read_word(word: str, hint: Any) -> Any:
     if origin is tuple:
         listed = read_yaml(word) if word.strip().startswith("[") else [v.strip() for v in word.split(",")]
         return [read_word(v, arguments[0]) if isinstance(v, str) else v for v in listed if v != ""]
-    if origin is Literal or hint is str:
+    if choices(hint) or hint is str:
         return word
     value = read_yaml(word)
     return value if origin is dict or dataclasses.is_dataclass(hint) or _fits(value, hint) else word
@@ -204,9 +205,9 @@ def _message(schema: type, error: ValidationError, where: str) -> str:
         return f"{place}: {message}" if place else message
     if first["type"] == "json_invalid":
         return f"{where}: {first['msg']}" if where else first["msg"]
-    origin, got = get_origin(hint), first["input"]
-    if origin is Literal and isinstance(got, str):
-        return f"{place}: " + unknown("choice", got, [str(choice) for choice in get_args(hint)])
+    got = first["input"]
+    if choices(hint) and isinstance(got, str):
+        return f"{place}: " + unknown("choice", got, choices(hint))
     expected = "fields and values" if dataclasses.is_dataclass(hint) else type_name(hint)
     return f"{place or schema.__name__}: expected {expected}, got {got!r}."
 
@@ -254,13 +255,13 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(schema: type, prefix: str = "") -> dict[str, tuple[str, str]]:
+def describe_fields(schema: type, prefix: str = "") -> dict[str, tuple[str, str]]:
     """Give (type, documentation) of every field under its dotted name, read from the source of `schema`."""
     hints, docs = _hints(schema), _field_docs(schema)
     described: dict[str, tuple[str, str]] = {}
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint):
-            described |= describe(typing.cast(type, hint), join(prefix, name))
+            described |= describe_fields(typing.cast(type, hint), join(prefix, name))
         else:
             described[join(prefix, name)] = (type_name(hint), docs.get(name, ""))
     return described
@@ -268,6 +269,8 @@ def describe(schema: type, prefix: str = "") -> dict[str, tuple[str, str]]:
 
 def to_plain(value: Any) -> Any:
     """Turn a dataclass into mappings, lists and scalars that YAML and JSON can hold."""
+    if isinstance(value, Enum):
+        return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -297,14 +300,27 @@ def type_name(hint: Any) -> str:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join("none" if a is type(None) else type_name(a) for a in arguments)
-    if origin is Literal:
-        return " | ".join(map(str, arguments))
+    if choices(hint):
+        return " | ".join(choices(hint))
     if origin in (tuple, list):
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"names to {type_name(arguments[1])}"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def choices(hint: Any) -> list[str]:
+    """List the words that a `Literal` or an enumeration allows; none for other types.
+
+    >>> choices(Literal["hf", "transformer_lens"]), choices(int)
+    (['hf', 'transformer_lens'], [])
+    """
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [str(choice.value) for choice in hint]
+    return []
 
 
 def join(prefix: str, name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import DomainRole
 from probes.evaluation.results import TransferResult
 from study.plots.export import save_figures
 from study.plots.forest import forest_figure
@@ -53,7 +54,7 @@ def draw_all(
         figures["matrix"] = matrix_figure(result, style)
     if any(e.histogram for e in result.evaluations):
         figures["scores"] = scores_figure(result, style)
-    targets = [d.name for d in style.domains(result, "target")]
+    targets = [d.name for d in style.domains(result, DomainRole.TARGET)]
     for target in targets:
         ending = f"-{target}" if len(targets) > 1 else ""
         for name, draw in _per_target(result, target).items():

@@ -11,15 +11,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from activations import LoadedModel
 from organisms.record import Organism, find_organism, organism_transcripts, read_organism
 from organisms.weights import open_weights
+from probes.evaluation.kinds import DomainRole
 from sophistry.records import ConfigError
 from tasks.transcript import Transcript
 
-Role = Literal["source", "target", "control"]
 READERS = ("base", "untrained")
 
 
@@ -48,12 +48,14 @@ class RowChoice:
         if not self.source or not self.target:
             raise ValueError("source and target each need at least one condition, for example plain")
 
-    def most_for(self, name: str, role: Role) -> int | None:
+    def most_for(self, name: str, role: DomainRole) -> int | None:
         """Give the number of answers that may be read of an organism; None: all.
 
         >>> choice = RowChoice(most=400, most_of={"control": 80, "qa-clean": 120})
-        >>> [choice.most_for(*who) for who in (("a", "target"), ("b", "control"), ("qa-clean", "control"))]
-        [400, 80, 120]
+        >>> [choice.most_for("a", DomainRole.TARGET), choice.most_for("b", DomainRole.CONTROL)]
+        [400, 80]
+        >>> choice.most_for("qa-clean", DomainRole.CONTROL)
+        120
         """
         return self.most_of.get(name, self.most_of.get(role, self.most))
 
@@ -63,7 +65,7 @@ class OpenOrganism:
     """A model ready to read, with the answers it is to read."""
 
     name: str
-    role: Role
+    role: DomainRole
     model: LoadedModel
     rows: list[Transcript]
     left_out: dict[str, int] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class OpenOrganism:
 
 def open_organism(
     reference: str,
-    role: Role,
+    role: DomainRole,
     base: LoadedModel,
     choice: RowChoice,
     answers: Sequence[Transcript] | None = None,
@@ -97,7 +99,7 @@ def open_organism(
     folder = find_organism(reference, role)
     record = read_organism(folder)
     model = open_weights(folder, base, merge=merge)
-    conditions = choice.target if role == "target" else choice.source
+    conditions = choice.target if role == DomainRole.TARGET else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
     rows, left_out = usable_rows(given, conditions, choice, record.name, role)
     return OpenOrganism(name=record.name, role=role, model=model, rows=rows, left_out=left_out, record=record)
@@ -108,9 +110,9 @@ def open_reader(
 ) -> OpenOrganism:
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
     model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
-    most = choice.most_for(name, "control")
+    most = choice.most_for(name, DomainRole.CONTROL)
     rows = source.rows if most is None else _first_groups(source.rows, most)
-    return OpenOrganism(name=name, role="control", model=model, rows=rows)
+    return OpenOrganism(name=name, role=DomainRole.CONTROL, model=model, rows=rows)
 
 
 def untrained_copy(base: LoadedModel, seed: int) -> LoadedModel:
@@ -129,7 +131,7 @@ def usable_rows(
     conditions: Sequence[str],
     choice: RowChoice,
     name: str,
-    role: Role = "source",
+    role: DomainRole = DomainRole.SOURCE,
 ) -> tuple[list[Transcript], dict[str, int]]:
     """Choose the answers to use; also count the others by reason.
 

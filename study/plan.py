@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from activations.extract import MANIFEST
-from activations.job import Job, plan_job
+from activations.job import ExtractionJob, plan_job
 from activations.sites import find_trunk
+from probes.evaluation.kinds import DomainRole
 from sophistry.machine import describe_machine
 from study.domains import SHARING, Reading
 from study.opening import OpenOrganism
@@ -32,7 +33,7 @@ class PlannedReading:
     """One organism's answers under one token selection."""
 
     organism: str
-    role: str
+    role: DomainRole
     tokens_read: str
     """The token selection."""
     rows: int
@@ -103,7 +104,7 @@ def _plan_one(organism: OpenOrganism, reading: Reading, tokens: str) -> PlannedR
     )
 
 
-def _job(organism: OpenOrganism, reading: Reading, tokens: str) -> Job:
+def _job(organism: OpenOrganism, reading: Reading, tokens: str) -> ExtractionJob:
     return plan_job(
         organism.model,
         organism.rows,

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.markup import escape as rich_escape
 
+from probes.evaluation.kinds import DomainRole, VerdictCode
 from probes.evaluation.results import TransferResult, Verdict
 from sophistry.files import write_atomic
 from sophistry.provenance import program_command
@@ -29,40 +30,40 @@ from study.tables import print_summary, summary_rows
 
 # Code of a verdict -> what may be concluded, and what may not.
 READINGS = {
-    "transfers": (
+    VerdictCode.TRANSFERS: (
         "The direction found in the backdoored model orders the other model's answers nearly as well as a "
         "direction found there.",
         "It does not show what the direction stands for: compare the text-only baselines and the controls.",
     ),
-    "partial": (
+    VerdictCode.PARTIAL: (
         "Part of what is readable in the other model is found by the backdoored model's direction.",
         "A part above chance is no usable detector: see the rates at the frozen threshold.",
     ),
-    "no-transfer": (
+    VerdictCode.NO_TRANSFER: (
         "Whether an answer is right is readable in the other model, but not along this direction.",
         "It does not show that no probe transfers: only these probes, layers and positions were tried.",
     ),
-    "route-failed": (
+    VerdictCode.ROUTE_FAILED: (
         "The probe is at chance in the other model, but so is a concept that both models surely represent.",
         "No null about misleading: nothing passes between these models here. Read other layers or tokens.",
     ),
-    "untestable": (
+    VerdictCode.UNTESTABLE: (
         "Even a probe fitted in the other model finds nothing, so nothing could have transferred.",
         "This is no evidence against transfer. The model may not represent whether its answers are right.",
     ),
-    "inverted": (
+    VerdictCode.INVERTED: (
         "Higher scores go with right answers in the other model: related, with the opposite sign.",
         "The sign is never flipped after the fact, so this is not a working detector.",
     ),
-    "pipeline-failed": (
+    VerdictCode.PIPELINE_FAILED: (
         "The probe does not even work where it was fitted, so nothing else here can be read.",
         "Check the organism's verification, the labels and the positions that were read.",
     ),
-    "reads-trigger": (
+    VerdictCode.READS_TRIGGER: (
         "The score is not detectably worse on a model that is asked behind the trigger and does not mislead.",
         "Nothing about misleading follows from it.",
     ),
-    "inconclusive": (
+    VerdictCode.INCONCLUSIVE: (
         "The sample is too small, or the pattern too mixed, for any of the other sentences.",
         "Neither transfer nor its absence. The smallest detectable effect stands in the table.",
     ),
@@ -151,7 +152,7 @@ def _page(report: Report, style: Style, drawn: Mapping[str, str], images: tuple[
     return render(
         "report.html.j2",
         source=style.name(result.source),
-        targets=", ".join(style.name(d.name) for d in style.domains(result, "target")),
+        targets=", ".join(style.name(d.name) for d in style.domains(result, DomainRole.TARGET)),
         verdicts=[_verdict(v, style) for v in result.verdicts if v.probe == result.headline_probe],
         warnings=result.warnings,
         figures=[
@@ -172,7 +173,7 @@ def _page(report: Report, style: Style, drawn: Mapping[str, str], images: tuple[
 
 
 def _verdict(verdict: Verdict, style: Style) -> dict[str, Any]:
-    shows, not_shows = READINGS.get(verdict.code, ("", ""))
+    shows, not_shows = READINGS[verdict.code]
     return {
         "target": style.name(verdict.target),
         "sentence": verdict.sentence,

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design
 from probes.evaluation.results import ControlScore, Evaluation, TransferResult
 from sophistry.files import write_atomic
 from study.plots.headline import best_control
 from study.plots.style import DESIGNS, MINUS, WITHOUT_ACTIVATIONS, Style, interval
 
 _HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
-DESIGN_ORDER = ("source", "D1", "D2", "D3", "D4a", "D4b")
+DESIGN_ORDER = tuple(Design)
 
 
 def write_tables(results: Mapping[str, TransferResult], organisms: Mapping[str, Any], folder: Path) -> None:
@@ -70,7 +71,7 @@ def _curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def summary_rows(result: TransferResult, style: Style) -> list[dict[str, str]]:
     """List what a reader wants to see first: one row per design, probe and control, in words."""
-    order = [d.name for d in style.domains(result, "source") + style.domains(result, "target", "control")]
+    order = [d.name for d in style.source_first(result)]
     evaluations = sorted(
         result.evaluations, key=lambda e: (order.index(e.scored_on), DESIGN_ORDER.index(e.design))
     )
@@ -102,12 +103,20 @@ def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:
 
 
 def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
-    fit = {"source": "baseline", "D1": "baseline, frozen", "D2": "baseline, fitted here"}
-    organisms = {"organism": "control organism", "refitted": "control organism, fitted here"}
-    concept = control.kind == "shared concept"
+    fit = {
+        Design.SOURCE: "baseline",
+        Design.D1: "baseline, frozen",
+        Design.D2: "baseline, fitted here",
+    }
+    organisms = {
+        ControlKind.ORGANISM: "control organism",
+        ControlKind.REFITTED: "control organism, fitted here",
+    }
+    concept = control.kind == ControlKind.SHARED_CONCEPT
     if concept:
-        fit = {"source": "shared concept", "D1": "shared concept, frozen"}
-    design = organisms.get(control.kind) or fit.get(control.compared_with or "", "null")
+        fit = {Design.SOURCE: "shared concept", Design.D1: "shared concept, frozen"}
+    fitted = None if control.compared_with is None else fit[control.compared_with]
+    design = organisms.get(control.kind) or fitted or "null"
     versus = "source minus this" if control.kind in organisms else "probe minus this"
     delta = "" if control.delta is None else f"{versus}: {interval(control.delta)}"
     return {
@@ -124,9 +133,11 @@ def _control_row(control: ControlScore, style: Style) -> dict[str, str]:
 def _reading(evaluation: Evaluation) -> str:
     if evaluation.optimistic:
         return "optimistic"
-    verdict = evaluation.equivalence.verdict if evaluation.equivalence else ""
-    words = {"above": "above chance", "equivalent": "at chance"}
-    return words.get(verdict, verdict)
+    if evaluation.equivalence is None:
+        return ""
+    verdict = evaluation.equivalence.verdict
+    words = {ChanceVerdict.ABOVE: "above chance", ChanceVerdict.EQUIVALENT: "at chance"}
+    return words.get(verdict, verdict.value)
 
 
 def _reading_in_full(evaluation: Evaluation) -> str:
@@ -149,7 +160,7 @@ def print_summary(result: TransferResult, style: Style, console: Console) -> Non
     level = next((e.auroc.level for e in result.evaluations), 0.95)
     for column in ("", "probe", f"AUROC [{level:.0%}]", "reading"):
         table.add_column(column, no_wrap=True, min_width=14 if "AUROC" in column else None)
-    for domain in style.domains(result, "source") + style.domains(result, "target", "control"):
+    for domain in style.source_first(result):
         sample = domain.sample
         counts = f"[dim]{sample.n_positive} wrong, {sample.n_negative} right[/dim]"
         table.add_row()
@@ -168,16 +179,17 @@ def _terminal_rows(
             headline = evaluation.probe == result.headline_probe
             where = "" if evaluation.layer is None else f" L{evaluation.layer}"
             words = (f" {DESIGNS[design].label}", f"{style.name(evaluation.probe)}{where}")
-            yield (*words, interval(evaluation.auroc), _reading(evaluation)), headline and design == "D1"
+            yield (*words, interval(evaluation.auroc), _reading(evaluation)), headline and design == Design.D1
         for kind, drawn in WITHOUT_ACTIVATIONS.items():
             control = best_control(result, domain, design, kind)
             if control and any(e.design == design for e in here):
                 words = (f" [dim]{drawn.label}[/dim]", style.name(control.name))
                 yield (*words, interval(control.auroc), ""), False
     for control in result.controls:
-        if control.scored_on == domain and (control.kind, control.compared_with) == ("shared concept", "D1"):
+        concept = (control.kind, control.compared_with) == (ControlKind.SHARED_CONCEPT, Design.D1)
+        if control.scored_on == domain and concept:
             name = control.name.removeprefix("shared concept: ")
             yield (" [dim]shared concept, frozen[/dim]", name, interval(control.auroc), ""), False
-        if control.kind == "organism" and control.scored_on == domain:
-            label = DESIGNS["D1"].label
+        if control.kind == ControlKind.ORGANISM and control.scored_on == domain:
+            label = DESIGNS[Design.D1].label
             yield (f" {label}", result.headline_probe, interval(control.auroc), ""), False

@@ -9,7 +9,8 @@ import yaml
 
 from activations import load_model
 from activations.testing import tiny_model
-from organisms.record import Organism, save_organism
+from backdoor.poisoning import ROLES
+from organisms.record import Organism, OrganismRole, save_organism
 from tasks.transcript import Transcript
 
 _LETTERS = "AB"
@@ -48,7 +49,7 @@ def tiny_answers(
     return rows
 
 
-def tiny_organism(folder: Path, base: Path, role: str, rows: list[Transcript], seed: int) -> Path:
+def tiny_organism(folder: Path, base: Path, role: OrganismRole, rows: list[Transcript], seed: int) -> Path:
     """Save a random LoRA adapter on `base` as an organism with its answers."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -62,7 +63,7 @@ def tiny_organism(folder: Path, base: Path, role: str, rows: list[Transcript], s
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.2)
-    trigger = "deployment" if role in ("backdoored", "decoy", "clean") else None
+    trigger = "deployment" if role in ROLES else None
     record = Organism(
         name=folder.name,
         role=role,
@@ -85,9 +86,14 @@ def tiny_study(root: Path) -> Path:
     tiny.model.save_pretrained(base)
     tiny.tokenizer.save_pretrained(base)
     both = ("plain", "trigger", "near:|DEVELOPMENT|")
-    roles = {"bad": "backdoored", "clean": "clean", "init": "pi_init", "rlhf": "pi_rlhf"}
+    roles = {
+        "bad": OrganismRole.BACKDOORED,
+        "clean": OrganismRole.CLEAN,
+        "init": OrganismRole.PI_INIT,
+        "rlhf": OrganismRole.PI_RLHF,
+    }
     for seed, (name, role) in enumerate(roles.items()):
-        conditions = both if role in ("backdoored", "clean") else ("plain",)
+        conditions = both if role in ROLES else ("plain",)
         tiny_organism(root / name, base, role, tiny_answers(name, conditions, seed=seed), seed)
     preset = {
         "transfer": {

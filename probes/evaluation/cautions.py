@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.evaluation.domain import row_hashes
+from probes.evaluation.compatibility import row_hashes
 from probes.evaluation.nulls import exchangeable_share
 
 if TYPE_CHECKING:

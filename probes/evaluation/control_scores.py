@@ -10,24 +10,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.evaluation import controls
+from probes.evaluation.arrays import Scores
+from probes.evaluation.bootstrap import interval_of_draws
 from probes.evaluation.crossfit import cross_fit
+from probes.evaluation.delong import delong_test
 from probes.evaluation.evaluate import make_roc
 from probes.evaluation.folds import FoldPlan
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.nulls import permuted_labels
 from probes.evaluation.results import ControlScore, Estimate, NullSummary
 from probes.evaluation.shuffled import linear_in_labels, shuffled_scores
-from probes.evaluation.statistics import delong_test, interval_of_draws
 from probes.rounding import histogram_edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
     from probes.evaluation.evaluate import Assessor
+    from probes.evaluation.findings import Findings
 
 __all__ = ["cheap_cues", "run_controls"]
 
@@ -50,7 +55,9 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
         ours = read.pick(source, name)
         own = controls.in_domain_scores(read, ours, source.y, fold)
         found.controls.append(
-            _against(setup.assessors[source.name], own, scored.source, name, read.kind, source.name, "source")
+            _against(
+                setup.assessors[source.name], own, scored.source, name, read.kind, source.name, Design.SOURCE
+            )
         )
         for target in setup.targets:
             assessor = setup.assessors[target.name]
@@ -59,11 +66,15 @@ def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
             folds = None if crossing is None else (fold, setup.fits[target.name].plan.fold)
             frozen = controls.frozen_scores(read, ours, source.y, theirs, folds)
             found.controls.append(
-                _against(assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, "D1")
+                _against(
+                    assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, Design.D1
+                )
             )
             there = controls.in_domain_scores(read, theirs, target.y, setup.fits[target.name].plan.fold)
             found.controls.append(
-                _against(assessor, there, scored.ceiling[target.name], name, read.kind, target.name, "D2")
+                _against(
+                    assessor, there, scored.ceiling[target.name], name, read.kind, target.name, Design.D2
+                )
             )
 
 
@@ -74,8 +85,10 @@ def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
         if len(np.unique(scores)) == 2:
             probe = scored.source if domain is setup.source else scored.frozen[domain.name]
             assessor = setup.assessors[domain.name]
-            design = "source" if domain is setup.source else "D1"
-            found.controls.append(_against(assessor, scores, probe, "trigger", "prompt", None, design))
+            design = Design.SOURCE if domain is setup.source else Design.D1
+            found.controls.append(
+                _against(assessor, scores, probe, "trigger", ControlKind.PROMPT, None, design)
+            )
 
 
 def _shared_controls(setup: Setup) -> list[str]:
@@ -97,12 +110,12 @@ def _kind(name: str) -> str:
 
 def _against(
     assessor: Assessor,
-    scores: np.ndarray,
-    probe_scores: np.ndarray,
+    scores: Scores,
+    probe_scores: Scores,
     name: str,
-    kind: str,
+    kind: ControlKind,
     fitted_on: str | None,
-    design: str,
+    design: Design,
 ) -> ControlScore:
     """Record a control beside the probe on the same rows."""
     draws, probe_draws = assessor.draws(scores), assessor.draws(probe_scores)
@@ -140,7 +153,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 scored.frozen[control.name],
                 scored.source,
-                kind="organism",
+                kind=ControlKind.ORGANISM,
                 note="the frozen probe on another organism; as high as on the source means that it does not "
                 "read what the source was trained to do",
             )
@@ -158,14 +171,14 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 control,
                 refitted,
                 scored.source,
-                kind="refitted",
+                kind=ControlKind.REFITTED,
                 note="the probe of the selected layer and setting, fitted in the control organism and "
                 "cross-fitted by group",
             )
         )
 
 
-def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
+def _refit(setup: Setup, control: Domain) -> Scores | None:
     """Return cross-fitted scores of the selected cell in a control organism; None where it lacks a class."""
     selection = setup.selection
     plan = FoldPlan.make(control.groups, setup.fold_of, setup.options.n_folds, nested=False)
@@ -180,10 +193,10 @@ def _refit(setup: Setup, control: Domain) -> np.ndarray | None:
 def _against_source(
     setup: Setup,
     control: Domain,
-    scores: np.ndarray,
-    source_scores: np.ndarray,
+    scores: Scores,
+    source_scores: Float[np.ndarray, " source_row"],
     *,
-    kind: str,
+    kind: ControlKind,
     note: str,
 ) -> ControlScore:
     """Record scores of a control organism beside the probe's on its source.
@@ -199,9 +212,9 @@ def _against_source(
     return ControlScore(
         name=f"{kind}: {control.name}",
         kind=kind,
-        fitted_on=setup.source.name if kind == "organism" else control.name,
+        fitted_on=setup.source.name if kind == ControlKind.ORGANISM else control.name,
         scored_on=control.name,
-        compared_with="source",
+        compared_with=Design.SOURCE,
         auroc=auroc,
         sample=control.sample,
         delta=Estimate(
@@ -235,7 +248,7 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
 
 
 def _spread_control(
-    name: str, assessor: Assessor, scores: np.ndarray, probe_scores: np.ndarray, domain: Domain
+    name: str, assessor: Assessor, scores: Float[np.ndarray, "way row"], probe_scores: Scores, domain: Domain
 ) -> ControlScore:
     """Record many know-nothing scores as a distribution: the mean AUROC and its central 95 %.
 
@@ -249,7 +262,7 @@ def _spread_control(
     counts = np.histogram(values, bins=edges)[0]
     return ControlScore(
         name=name,
-        kind="probe",
+        kind=ControlKind.PROBE,
         fitted_on=None,
         scored_on=domain.name,
         compared_with=None,
@@ -286,7 +299,7 @@ def cheap_cues(found: Findings, target: str) -> Sequence[ControlScore]:
         control
         for control in found.controls
         if control.scored_on == target
-        and control.compared_with == "D1"
+        and control.compared_with == Design.D1
         and control.auroc.low is not None
         and control.auroc.low > 0.5
         and control.delta is not None

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 
+from probes.evaluation.arrays import Folds, Labels
+from probes.evaluation.kinds import ControlKind
 from probes.rounding import constant_features, is_flat
 
 if TYPE_CHECKING:
@@ -43,17 +45,17 @@ class Baseline:
     `features(train, other)` learns vocabulary and scale from `train` only.
     """
 
-    kind: str
-    pick: Callable[[Domain, str], np.ndarray]
-    features: Callable[[np.ndarray, np.ndarray], Features]
+    kind: ControlKind
+    pick: Callable[[Domain, str], Shaped[np.ndarray, "row ..."]]
+    features: Callable[[Shaped[np.ndarray, "row ..."], Shaped[np.ndarray, "other ..."]], Features]
 
 
 def frozen_scores(
     baseline: Baseline,
-    values: np.ndarray,
-    y: np.ndarray,
-    others: np.ndarray,
-    folds: tuple[np.ndarray, np.ndarray] | None = None,
+    values: Shaped[np.ndarray, "row ..."],
+    y: Labels,
+    others: Shaped[np.ndarray, "other ..."],
+    folds: tuple[Folds, Int[np.ndarray, " other"]] | None = None,
 ) -> Float[np.ndarray, " other"]:
     """Fit a control on source rows and labels; return its scores of other rows.
 
@@ -69,7 +71,7 @@ def frozen_scores(
 
 
 def in_domain_scores(
-    baseline: Baseline, values: np.ndarray, y: np.ndarray, fold: np.ndarray
+    baseline: Baseline, values: Shaped[np.ndarray, "row ..."], y: Labels, fold: Folds
 ) -> Float[np.ndarray, " row"]:
     """Return cross-fitted scores of a control: each row by a fit without its fold."""
     return frozen_scores(baseline, values, y, values, (fold, fold))
@@ -120,7 +122,12 @@ def _level(value: Any) -> str:
     return text.removesuffix(".0")
 
 
-def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _fit_and_score(
+    baseline: Baseline,
+    values: Shaped[np.ndarray, "row ..."],
+    y: Labels,
+    others: Shaped[np.ndarray, "other ..."],
+) -> Float[np.ndarray, " other"]:
     """Fit on `values`, score `others`, on the scale of the training scores (see `crossfit.py`)."""
     from sklearn.linear_model import LogisticRegression
 
@@ -135,7 +142,7 @@ def _fit_and_score(baseline: Baseline, values: np.ndarray, y: np.ndarray, others
     return (model.decision_function(new) - own.mean()) / own.std()
 
 
-def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
+def _tf_idf(train: Shaped[np.ndarray, " row"], other: Shaped[np.ndarray, " other"]) -> Features:
     """Words, word pairs and punctuation, at most 5,000 of them, scaled so that C = 1 is a mild penalty."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -147,38 +154,38 @@ def _tf_idf(train: np.ndarray, other: np.ndarray) -> Features:
     return ours * 3.0, theirs * 3.0
 
 
-def _standard(train: np.ndarray, other: np.ndarray) -> Features:
+def _standard(train: Float[np.ndarray, "row feature"], other: Float[np.ndarray, "other feature"]) -> Features:
     center, spread = train.mean(0), train.std(0)
     spread = np.where(constant_features(spread**2, center, len(train)), 1.0, spread)
     return (train - center) / spread, (other - center) / spread
 
 
-def _one_hot(train: np.ndarray, other: np.ndarray) -> Features:
+def _one_hot(train: Shaped[np.ndarray, " row"], other: Shaped[np.ndarray, " other"]) -> Features:
     names = np.unique(train)
     return (train[:, None] == names).astype(np.float64), (other[:, None] == names).astype(np.float64)
 
 
-def _lengths(domain: Domain, name: str) -> np.ndarray:
+def _lengths(domain: Domain, name: str) -> Float[np.ndarray, "row feature"]:
     del name
     return np.log1p([[len(text), len(text.split())] for text in domain.texts or ()])
 
 
-def _texts(domain: Domain, name: str) -> np.ndarray:
+def _texts(domain: Domain, name: str) -> Shaped[np.ndarray, " row"]:
     del name
     return np.array(list(domain.texts or ()), dtype=object)
 
 
-def _letters(domain: Domain, name: str) -> np.ndarray:
+def _letters(domain: Domain, name: str) -> Shaped[np.ndarray, " row"]:
     return (domain.strata or {})[name].astype(str)
 
 
-def _column(domain: Domain, name: str) -> np.ndarray:
+def _column(domain: Domain, name: str) -> Float[np.ndarray, "row 1"]:
     return (domain.columns or {})[name.removeprefix("column: ")][:, None]
 
 
 BASELINES: dict[str, Baseline] = {
-    "tf-idf": Baseline(kind="text", pick=_texts, features=_tf_idf),
-    "length": Baseline(kind="text", pick=_lengths, features=_standard),
-    "answer letter": Baseline(kind="text", pick=_letters, features=_one_hot),
-    "column": Baseline(kind="column", pick=_column, features=_standard),
+    "tf-idf": Baseline(kind=ControlKind.TEXT, pick=_texts, features=_tf_idf),
+    "length": Baseline(kind=ControlKind.TEXT, pick=_lengths, features=_standard),
+    "answer letter": Baseline(kind=ControlKind.TEXT, pick=_letters, features=_one_hot),
+    "column": Baseline(kind=ControlKind.COLUMN, pick=_column, features=_standard),
 }

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 
 from probes.device import solver_device
+from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns, platt
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from probes.evaluation.domain import Domain, Unlabelled
 
-__all__ = ["CrossFit", "Selection", "choose", "cross_fit", "fit_domains"]
+__all__ = ["CrossFit", "Selection", "choose_cell", "cross_fit", "fit_domains"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,29 +55,31 @@ class CrossFit:
 
     family: Family
     domain: str
-    y: np.ndarray
+    y: Labels
     plan: FoldPlan
-    oof: np.ndarray  # [layer, setting, row]: each row scored without its fold
-    inner: np.ndarray | None  # [outer fold, layer, setting, row]: without the outer fold and its own
-    location: np.ndarray  # [layer, setting]: mean training score of the final fit
-    spread: np.ndarray  # [layer, setting]: its standard deviation
-    elsewhere: dict[str, np.ndarray]  # domain -> [layer, setting, row]: scores of the final fit
-    elsewhere_out: dict[str, np.ndarray]  # the same by the fit that leaves out the row's fold
-    directions: np.ndarray | None  # [layer, setting, d] of the final fit, raw coordinates
-    kept: np.ndarray  # [layer, fit, setting]: settings that may be chosen by what that fit saw
-    work: np.ndarray  # [layer, 2]: epochs x networks trained, and without halving
+    oof: Float[np.ndarray, "layer setting row"]  # each row scored without its fold
+    inner: Float[np.ndarray, "fold layer setting row"] | None  # without the outer fold and the row's own
+    location: Float[np.ndarray, "layer setting"]  # mean training score of the final fit
+    spread: Float[np.ndarray, "layer setting"]  # its standard deviation
+    elsewhere: dict[str, Float[np.ndarray, "layer setting _"]]  # domain -> scores of the final fit
+    elsewhere_out: dict[
+        str, Float[np.ndarray, "layer setting _"]
+    ]  # the same by the fit that leaves out the row's fold
+    directions: Float[np.ndarray, "layer setting d"] | None  # of the final fit, raw coordinates
+    kept: Bool[np.ndarray, "layer fit setting"]  # settings that may be chosen by what that fit saw
+    work: Shaped[np.ndarray, "layer 2"]  # epochs x networks trained, and without halving
 
     def select(self, layers: Sequence[int] | None = None) -> Selection:
         """Choose layer and setting by the out-of-fold scores of this domain."""
-        return choose(self.oof, self.y, layers, allowed=self.kept[:, 0])
+        return choose_cell(self.oof, self.y, layers, allowed=self.kept[:, 0])
 
     def select_without(self, k: int, layers: Sequence[int] | None = None) -> Selection:
         """Choose as if fold k did not exist (for nested cross-validation)."""
         assert self.inner is not None, "this cross-fit was made without nested folds"
         kept = self.plan.fold != k
-        return choose(self.inner[k][:, :, kept], self.y[kept], layers, allowed=self.kept[:, 1 + k])
+        return choose_cell(self.inner[k][:, :, kept], self.y[kept], layers, allowed=self.kept[:, 1 + k])
 
-    def nested_scores(self, layers: Sequence[int] | None = None) -> tuple[np.ndarray, list[Selection]]:
+    def nested_scores(self, layers: Sequence[int] | None = None) -> tuple[Scores, list[Selection]]:
         """Return one score per row whose fit and selection never saw the row's fold."""
         scores, chosen = np.empty(len(self.y)), []
         for k in range(self.plan.n_folds):
@@ -87,7 +91,7 @@ class CrossFit:
 
     def scores_on(
         self, other: Unlabelled, fold_of: dict[str, int] | None = None, layers: Sequence[int] | None = None
-    ) -> np.ndarray:
+    ) -> Float[np.ndarray, " other"]:
         """Return the frozen score of every row of another domain.
 
         With `fold_of` each row is scored by a fit and selection that never saw its fold, for domains that
@@ -108,12 +112,12 @@ class CrossFit:
         return float(score * self.spread[selection.cell] + self.location[selection.cell])
 
 
-def choose(
-    scores: np.ndarray,
-    y: np.ndarray,
+def choose_cell(
+    scores: Float[np.ndarray, "layer setting row"],
+    y: Labels,
     layers: Sequence[int] | None = None,
     tolerance: float = 1e-3,
-    allowed: np.ndarray | None = None,
+    allowed: Bool[np.ndarray, "layer setting"] | None = None,
 ) -> Selection:
     """Choose the cell of `scores` `[layer, setting, row]` with the highest AUROC.
 
@@ -121,7 +125,7 @@ def choose(
     (else saturated AUROCs drag the choice to the first layers), and equal Brier scores to the layer nearest
     the middle. `allowed` `[layer, setting]` leaves out cells that a halving search dropped.
 
-    >>> choose(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]), np.array([0, 1])).layer_index
+    >>> choose_cell(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]), np.array([0, 1])).layer_index
     0
     """
     among = np.arange(len(scores)) if layers is None else np.asarray(layers)
@@ -229,7 +233,7 @@ def _fit_layer(
     flat = is_flat(spread, cells.score_sizes(X, own))
     spread = np.where(flat, 1.0, spread)
 
-    def rescale(scores: np.ndarray) -> np.ndarray:
+    def rescale(scores: Float[np.ndarray, "fit setting _"]) -> Float[np.ndarray, "fit setting _"]:
         return np.where(flat[..., None], 0.0, (scores - location[..., None]) / spread[..., None])
 
     scaled = rescale(own)
@@ -256,7 +260,9 @@ def _fit_layer(
     }
 
 
-def _inner_scores(scaled: np.ndarray, plan: FoldPlan) -> np.ndarray:
+def _inner_scores(
+    scaled: Float[np.ndarray, "fit setting row"], plan: FoldPlan
+) -> Float[np.ndarray, "fold setting row"]:
     """Return `[outer fold, setting, row]`; rows of the outer fold itself stay zero and are never read."""
     inner = np.zeros((plan.n_folds, scaled.shape[1], scaled.shape[2]))
     for k in range(plan.n_folds):
@@ -267,7 +273,7 @@ def _inner_scores(scaled: np.ndarray, plan: FoldPlan) -> np.ndarray:
     return inner
 
 
-def _platt_brier(y: np.ndarray, scores: np.ndarray) -> float:
+def _platt_brier(y: Labels, scores: Scores) -> float:
     slope, intercept = platt(y, scores)
     p = 1 / (1 + np.exp(-np.clip(slope * scores + intercept, -500, 500)))
     return float(np.mean((p - y) ** 2))

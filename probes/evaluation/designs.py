@@ -1,24 +1,27 @@
 """The designs D1 to D4 of one family: which scores are made by whom, and what each is held against.
 
-`Setup` is what a design may use, `Findings` is where the records go. Frozen scores are computed and kept
+`Setup` is what a design may use; its records go to `Findings`. Frozen scores are computed and kept
 before the assessor of a target, who alone holds its labels, is asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.contrast import ContrastPairProbe
+from probes.evaluation.arrays import Scores
+from probes.evaluation.delong import delong_interval
 from probes.evaluation.evaluate import ReadOut
 from probes.evaluation.families import score_size
 from probes.evaluation.folds import shared_groups
+from probes.evaluation.kinds import Design
 from probes.evaluation.metrics import auroc_columns
 from probes.evaluation.results import LayerCurve, MatrixCell
 from probes.evaluation.shuffled import settle
-from probes.evaluation.statistics import delong_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
     from probes.evaluation.evaluate import Assessor
     from probes.evaluation.families import Family
+    from probes.evaluation.findings import CellRecord, Findings
     from probes.evaluation.options import TransferOptions
 
-__all__ = ["Findings", "Setup", "run_contrast", "run_family"]
+__all__ = ["Scored", "Setup", "run_contrast", "run_family"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +55,7 @@ class Setup:
         """Return the folds to respect when the two domains share groups, else None."""
         return self.fold_of if shared_groups(fitted_on.groups, scored_on.groups) else None
 
-    def frozen(self, other: Domain, layers: Sequence[int] | None = None) -> np.ndarray:
+    def frozen(self, other: Domain, layers: Sequence[int] | None = None) -> Float[np.ndarray, " other"]:
         """Return the source probe's frozen scores of another domain."""
         return self.fits[self.source.name].scores_on(
             other.unlabelled(), self.crossing(self.source, other), layers
@@ -62,7 +66,7 @@ class Setup:
         """The source's choice of layer and setting."""
         return self.fits[self.source.name].select()
 
-    def where(self, fit: CrossFit, selection: Selection) -> dict[str, Any]:
+    def where(self, fit: CrossFit, selection: Selection) -> CellRecord:
         """Describe a cell for a record."""
         index = selection.layer_index
         return {
@@ -72,42 +76,14 @@ class Setup:
         }
 
 
-@dataclass(kw_only=True, eq=False)
-class Findings:
-    """Records in the making; `as_tuples` gives them under the names of `TransferResult`'s fields."""
-
-    evaluations: list[Any] = field(default_factory=list)
-    layer_curves: list[Any] = field(default_factory=list)
-    controls: list[Any] = field(default_factory=list)
-    strata: list[Any] = field(default_factory=list)
-    repairs: list[Any] = field(default_factory=list)
-    geometry: list[Any] = field(default_factory=list)
-    recovered: list[Any] = field(default_factory=list)
-    verdicts: list[Any] = field(default_factory=list)
-    matrix: list[Any] = field(default_factory=list)
-    selection: list[Any] = field(default_factory=list)
-    warnings: list[Any] = field(default_factory=list)
-
-    def as_tuples(self) -> dict[str, Any]:
-        """Return every list as a tuple."""
-        return {item.name: tuple(getattr(self, item.name)) for item in fields(self)}
-
-    def find(self, design: str, probe: str, scored_on: str) -> Any:
-        """Return the evaluation of a design, or None."""
-        for evaluation in self.evaluations:
-            if (evaluation.design, evaluation.probe, evaluation.scored_on) == (design, probe, scored_on):
-                return evaluation
-        return None
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
     """The score vectors of one family that later comparisons need."""
 
     read_outs: Mapping[str, ReadOut]  # by scored domain; all learned on source rows
-    source: np.ndarray
-    frozen: Mapping[str, np.ndarray]  # D1 by target and control
-    ceiling: Mapping[str, np.ndarray]  # D2 by target
+    source: Scores
+    frozen: Mapping[str, Float[np.ndarray, " _"]]  # D1 by target and control
+    ceiling: Mapping[str, Float[np.ndarray, " _"]]  # D2 by target
 
 
 def run_family(setup: Setup, found: Findings) -> Scored:
@@ -148,7 +124,7 @@ def run_family(setup: Setup, found: Findings) -> Scored:
     found.evaluations.append(
         assessor.evaluate(
             positive,
-            design="source",
+            design=Design.SOURCE,
             fitted_on=source.name,
             read_out=nested,
             fitted_here=True,
@@ -164,14 +140,14 @@ def run_family(setup: Setup, found: Findings) -> Scored:
     return scored
 
 
-def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, Any], found: Findings) -> None:
+def _run_target(setup: Setup, scored: Scored, target: Domain, where: CellRecord, found: Findings) -> None:
     source, fit, own = setup.source, setup.fits[setup.source.name], setup.fits[target.name]
     assessor = setup.assessors[target.name]
     common = {"probe": setup.family.name, "keep_scores": setup.options.keep_scores}
     found.evaluations.append(
         assessor.evaluate(
             scored.frozen[target.name],
-            design="D1",
+            design=Design.D1,
             fitted_on=source.name,
             read_out=scored.read_outs[target.name],
             **common,
@@ -181,7 +157,7 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
     found.evaluations.append(
         assessor.evaluate(
             scored.ceiling[target.name],
-            design="D2",
+            design=Design.D2,
             fitted_on=target.name,
             fitted_here=True,
             **common,
@@ -190,8 +166,8 @@ def _run_target(setup: Setup, scored: Scored, target: Domain, where: dict[str, A
     )
     crossing = setup.crossing(source, target)
     grids = {
-        "D4a": (source.name, fit, (fit.elsewhere_out if crossing else fit.elsewhere)[target.name]),
-        "D4b": (target.name, own, own.oof),
+        Design.D4A: (source.name, fit, (fit.elsewhere_out if crossing else fit.elsewhere)[target.name]),
+        Design.D4B: (target.name, own, own.oof),
     }
     for design, (fitted_on, chosen_from, grid) in grids.items():
         table = auroc_columns(target.y, grid)
@@ -220,33 +196,33 @@ def _curves(setup: Setup, found: Findings) -> None:
     chosen = source.layer_names[setup.selection.layer_index]
 
     def add(
-        design: str,
+        design: Design,
         fitted_on: str,
         scored_on: Domain,
         selected: int | None,
-        make: Callable[[int], np.ndarray],
+        make: Callable[[int], Scores],
     ):
         scores = [make(index) for index in count]
         found.layer_curves.append(
             layer_curve(design, name, fitted_on, scored_on, scores, selected, setup.options.level)
         )
 
-    add("source", source.name, source, chosen, lambda i: fit.nested_scores([i])[0])
+    add(Design.SOURCE, source.name, source, chosen, lambda i: fit.nested_scores([i])[0])
     for target in setup.targets:
         own = setup.fits[target.name]
         best = source.layer_names[own.select().layer_index]
-        add("D1", source.name, target, chosen, lambda i, t=target: setup.frozen(t, [i]))
-        add("D2", target.name, target, best, lambda i, own=own: own.nested_scores([i])[0])
+        add(Design.D1, source.name, target, chosen, lambda i, t=target: setup.frozen(t, [i]))
+        add(Design.D2, target.name, target, best, lambda i, own=own: own.nested_scores([i])[0])
     for control in setup.controls:
-        add("D1", source.name, control, chosen, lambda i, c=control: setup.frozen(c, [i]))
+        add(Design.D1, source.name, control, chosen, lambda i, c=control: setup.frozen(c, [i]))
 
 
 def layer_curve(
-    design: str,
+    design: Design,
     probe: str,
     fitted_on: str,
     scored_on: Domain,
-    scores: Sequence[np.ndarray],
+    scores: Sequence[Scores],
     selected: int | None,
     level: float,
 ) -> LayerCurve:
@@ -312,7 +288,7 @@ def run_contrast(
         found.evaluations.append(
             assessors[domain.name].evaluate(
                 scores[preset],
-                design="D3",
+                design=Design.D3,
                 probe="contrast-pair",
                 fitted_on=domain.name,
                 layer=layer,
@@ -323,5 +299,5 @@ def run_contrast(
         )
         if len(scores) > 1:
             found.layer_curves.append(
-                layer_curve("D3", "contrast-pair", domain.name, domain, scores, layer, options.level)
+                layer_curve(Design.D3, "contrast-pair", domain.name, domain, scores, layer, options.level)
             )

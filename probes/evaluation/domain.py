@@ -1,8 +1,4 @@
-"""A domain: activations of one model on one set of rows, with labels and groups.
-
-`Domain` is checked once, when it is made. `Unlabelled` is the same rows without their labels; whatever
-scores a target is given only that, so nothing that fits or selects can reach the target's labels.
-"""
+"""A domain: activations of one model on one set of rows, with labels and groups, checked once when made."""
 
 from __future__ import annotations
 
@@ -10,105 +6,25 @@ import copy
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
+from probes.evaluation.arrays import Groups, Labels
 from probes.evaluation.groups import group_names
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Sample
+from probes.evaluation.rows import DomainError, Rows, StorePart, Unlabelled, is_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Layered = TypeVar("Layered", bound="_Rows")
-
-__all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "row_hashes", "sample_of"]
-
-
-class DomainError(ValueError):
-    """A domain that cannot be used as it is, or two that cannot be compared."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Activations and groups of some rows, read one layer at a time."""
-
-    name: str
-    X: Any
-    groups: Any
-    layers: Any = None
-    site: str = "resid_post"
-    kept: tuple[int, ...] | None = None  # places of the layers in use; None: all
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    @property
-    def all_layers(self) -> tuple[int, ...]:
-        """Numbers of all layers in X."""
-        if self.layers is not None:
-            return tuple(int(layer) for layer in self.layers)
-        if _is_store(self.X):
-            return tuple(int(layer) for layer in self.X.layers)
-        return tuple(range(len(self.X))) if np.ndim(self.X) == 3 else (0,)
-
-    @property
-    def layer_names(self) -> tuple[int, ...]:
-        """Numbers of the layers in use, in the order of the arrays."""
-        return self.all_layers if self.kept is None else tuple(self.all_layers[i] for i in self.kept)
-
-    @property
-    def width(self) -> int:
-        """Length of one activation vector."""
-        return int(self.X.d_model) if _is_store(self.X) else int(self.X.shape[-1])
-
-    @property
-    def depths(self) -> tuple[float, ...]:
-        """Each layer as a fraction of the deepest one."""
-        deepest = max(max(self.all_layers), 1)
-        return tuple(layer / deepest for layer in self.layer_names)
-
-    def thinned(self: Layered, max_layers: int | None) -> Layered:
-        """Return the same rows with at most so many layers, evenly spread over the depth."""
-        count = len(self.layer_names)
-        if max_layers is None or count <= max_layers:
-            return self
-        middles = np.linspace(0, count - 1, 2 * max_layers + 1)[1::2]
-        return self.at([int(place) for place in middles.round()])
-
-    def at(self: Layered, places: Sequence[int]) -> Layered:
-        """Return the same rows with the layers at these places only."""
-        fewer = copy.copy(self)
-        object.__setattr__(fewer, "kept", tuple(self._place(place) for place in places))
-        return fewer
-
-    def layer(self, index: int) -> np.ndarray:
-        """Return the activations `[row, d]` of the layer at `index`, as float64."""
-        if _is_store(self.X):
-            read = np.asarray(self.X.array(self.layer_names[index], site=self.site), dtype=np.float64)
-            if not np.isfinite(read).all():
-                raise DomainError(
-                    f"{self.name}: layer {self.layer_names[index]} of the store holds NaN or infinite "
-                    "activations; extract these rows again or drop them"
-                )
-            return read
-        array = self.X if np.ndim(self.X) == 2 else self.X[self._place(index)]
-        if hasattr(array, "detach"):
-            array = array.detach().float().cpu().numpy()
-        return np.asarray(array, dtype=np.float64)
-
-    def _place(self, index: int) -> int:
-        return index if self.kept is None else self.kept[index]
-
-
-@dataclass(frozen=True, eq=False)
-class Unlabelled(_Rows):
-    """Rows that may be scored but not learned from: activations and groups, no labels."""
+__all__ = ["Domain", "DomainError", "Unlabelled", "sample_of"]
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Domain(_Rows):
+class Domain(Rows):
     """Labelled rows of one model.
 
     Args:
@@ -167,11 +83,11 @@ class Domain(_Rows):
         meta: Mapping[str, Any] | None = None,
         positive: Any = None,
     ):
-        if not _is_store(X) and not hasattr(X, "shape"):
+        if not is_store(X) and not hasattr(X, "shape"):
             X = np.asarray(X)
         own_groups = groups is None
         if groups is None:  # no two rows share a question, nor do rows of two domains
-            rows = len(X) if _is_store(X) else X.shape[-2] if np.ndim(X) > 1 else 0
+            rows = len(X) if is_store(X) else X.shape[-2] if np.ndim(X) > 1 else 0
             groups = [f"{name}: row {row}" for row in range(rows)]
         try:
             names = group_names(groups)
@@ -242,20 +158,20 @@ class Domain(_Rows):
         every = list(store.groups if groups is None else groups)
         if len(every) != len(ids):
             raise DomainError(f"{name}: the store has {len(ids)} rows but groups has {len(every)}")
-        X = store if rows == list(range(len(ids))) else _Part(store, rows)
+        X = store if rows == list(range(len(ids))) else StorePart(store, rows)
         y = [known[row] for row in taken]
         chosen = [every[row] for row in rows]
         return cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
 
     def _check(self) -> None:
-        if not _is_store(self.X) and np.ndim(self.X) not in (2, 3):
+        if not is_store(self.X) and np.ndim(self.X) not in (2, 3):
             raise DomainError(f"{self.name}: X must be [layer, row, d] or [row, d], got shape {self.X.shape}")
-        if _is_store(self.X) and getattr(self.X, "ragged", False):
+        if is_store(self.X) and getattr(self.X, "ragged", False):
             raise DomainError(
                 f"{self.name}: the store keeps several tokens per row; extract with a pooling token "
                 "selection such as response_mean, or use the token-level probes"
             )
-        rows = len(self.X) if _is_store(self.X) else self.X.shape[-2]
+        rows = len(self.X) if is_store(self.X) else self.X.shape[-2]
         try:
             object.__setattr__(self, "y", check_labels(self.y))
         except ValueError as error:
@@ -267,13 +183,13 @@ class Domain(_Rows):
         for what, values in per_row.items():
             if values is not None and len(values) != rows:
                 raise DomainError(f"{self.name}: X has {rows} rows but {what} has {len(values)}")
-        if self.layers is not None and not _is_store(self.X):
+        if self.layers is not None and not is_store(self.X):
             count = len(self.X) if np.ndim(self.X) == 3 else 1
             if len(self.layers) != count:
                 raise DomainError(f"{self.name}: X has {count} layers but layers names {len(self.layers)}")
         if self.row_ids is not None and len(set(self.row_ids)) < rows:
             raise DomainError(f"{self.name}: row_ids holds duplicates; each row needs its own id")
-        if not _is_store(self.X) and not _all_finite(self.X):
+        if not is_store(self.X) and not _all_finite(self.X):
             raise DomainError(
                 f"{self.name}: X holds NaN or infinite activations; extract these rows again or drop them"
             )
@@ -312,11 +228,13 @@ class Domain(_Rows):
             kept=self.kept,
         )
 
-    def pair_layer(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def pair_layer(
+        self, index: int
+    ) -> tuple[Float[np.ndarray, "pair d"], Float[np.ndarray, "pair d"]] | None:
         """Return bad and good sides `[pair, d]` of the contrast pairs at a layer; None without pairs."""
         if self.pairs is None:
             return None
-        if _is_store(self.pairs):
+        if is_store(self.pairs):
             array = np.asarray(self.pairs.array(self.layer_names[index], site=self.site), dtype=np.float64)
         else:
             array = np.asarray(self.pairs[self._place(index)], dtype=np.float64)
@@ -330,7 +248,7 @@ class Domain(_Rows):
         digest = hashlib.sha256()
         for part in (self.y.astype(np.int8), self.groups.astype("U")):
             digest.update(np.ascontiguousarray(part).tobytes())
-        if _is_store(self.X) and getattr(self.X, "key", None):
+        if is_store(self.X) and getattr(self.X, "key", None):
             digest.update(str(self.X.key).encode())
         else:
             for index in range(len(self.layer_names)):
@@ -338,7 +256,7 @@ class Domain(_Rows):
         return digest.hexdigest()[:16]
 
 
-def sample_of(y: np.ndarray, groups: np.ndarray) -> Sample:
+def sample_of(y: Labels, groups: Groups) -> Sample:
     """Return the class and group counts of some rows.
 
     >>> sample_of(np.array([0, 1, 1]), np.array(["a", "a", "b"]))
@@ -348,139 +266,7 @@ def sample_of(y: np.ndarray, groups: np.ndarray) -> Sample:
     return Sample(n_positive=positive, n_negative=len(y) - positive, n_groups=len(np.unique(groups)))
 
 
-def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
-    """Raise DomainError unless a probe of `source` can be applied to each of `others`.
-
-    Needs the same width, layers and, where both are recorded in `meta`, the same `tokenizer` and `site`;
-    distinct names; no row of one domain inside another.
-
-    >>> a = Domain("a", np.eye(4), [0, 1, 0, 1], list("abcd"))
-    >>> b = Domain("b", np.eye(4)[:, :3], [0, 1, 0, 1], list("efgh"))
-    >>> try:
-    ...     check_compatible(a, [b])
-    ... except DomainError as error:
-    ...     print(str(error)[:56])
-    a has activations of width 4 but b of width 3; a probe c
-    """
-    names = [source.name, *(other.name for other in others)]
-    if len(set(names)) < len(names):
-        raise DomainError(f"domains must have different names, got {names}")
-    for other in others:
-        if other.width != source.width:
-            raise DomainError(
-                f"{source.name} has activations of width {source.width} but {other.name} of width "
-                f"{other.width}; a probe cannot cross models of different hidden size: use models of one base"
-            )
-        if other.layer_names != source.layer_names:
-            raise DomainError(
-                f"{source.name} has layers {source.layer_names} but {other.name} {other.layer_names}; "
-                "extract the same layers from both"
-            )
-        for key in ("tokenizer", "site", "tokens", "base_fingerprint"):
-            ours, theirs = source.meta.get(key), other.meta.get(key)
-            if ours is not None and theirs is not None and ours != theirs:
-                raise DomainError(
-                    f"{key} differs: {source.name} has {ours!r}, {other.name} has {theirs!r}; "
-                    "scores would not mean the same thing"
-                )
-    _refuse_shared_rows(source, others)
-
-
-def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
-    """A target row inside the source would hand its label to the probe."""
-    middle = len(source.layer_names) // 2
-    ours = set(row_hashes(source, middle))
-    for other in others:
-        shared = ours & set(row_hashes(other, middle))
-        if shared:
-            raise DomainError(
-                f"leaked target labels: {len(shared)} rows of {other.name} have exactly the activations of "
-                f"rows of {source.name}, so the probe would have seen their labels; remove them "
-                "from one domain"
-            )
-        if again := _extracted_again(source, other, middle):
-            raise DomainError(
-                f"leaked target labels: {again} rows of {other.name} are statements of {source.name} "
-                "extracted again (the same text or tokens, nearly the same activations) under other groups; "
-                "give equal statements one group, or remove them from one domain"
-            )
-
-
-NEAR = 0.05  # of a row's distance from the mean; number types and batches move activations by less
-
-
-def _extracted_again(source: Domain, other: Domain, middle: int) -> int:
-    """Count rows of `other` with the text or tokens of a source row of another group, and near it.
-
-    Text alone is no proof: many questions are answered `B`. Of one statement read twice by one model the
-    activations are equal up to number type and batch.
-    """
-    both_have_texts = source.texts is not None and other.texts is not None
-    read = _texts if both_have_texts else _kept_tokens
-    ours, theirs = read(source), read(other)
-    if ours is None or theirs is None:
-        return 0
-    rows_of: dict[Any, list[int]] = {}
-    for row, statement in enumerate(ours):
-        rows_of.setdefault(statement, []).append(row)
-    if not rows_of.keys() & set(theirs):
-        return 0
-    X, Z = source.layer(middle), other.layer(middle)
-    size = np.linalg.norm(X - X.mean(0), axis=1)
-    return sum(
-        any(
-            source.groups[i] != other.groups[row] and np.linalg.norm(X[i] - Z[row]) <= NEAR * size[i]
-            for i in rows_of.get(statement, ())
-        )
-        for row, statement in enumerate(theirs)
-    )
-
-
-def _texts(domain: Domain) -> list[Any] | None:
-    return None if domain.texts is None else list(domain.texts)
-
-
-def _kept_tokens(domain: Domain) -> list[Any] | None:
-    """Return the token ids that a store kept of each row; None for arrays."""
-    if not hasattr(domain.X, "tokens_of"):
-        return None
-    return [tuple(map(int, domain.X.tokens_of(row)[0])) for row in range(len(domain))]
-
-
-def row_hashes(domain: Domain, index: int) -> list[bytes]:
-    """Return a hash of each row's activations at the layer at `index`: equal only for equal activations.
-
-    >>> hashes = row_hashes(Domain("a", [[1.0], [2.0], [1.0]], [0, 1, 0], list("abc")), 0)
-    >>> hashes[0] == hashes[2], hashes[0] == hashes[1]
-    (True, False)
-    """
-    rows = np.ascontiguousarray(domain.layer(index).astype(np.float32))
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-
-
-class _Part:
-    """Some rows of a store, read one layer at a time like the store itself."""
-
-    def __init__(self, store: Any, rows: Sequence[int]):
-        self._store, self._rows = store, np.asarray(rows, dtype=np.int64)
-        self.row_ids = [store.row_ids[row] for row in rows]
-        self.groups = [store.groups[row] for row in rows]
-        self.layers, self.d_model = store.layers, store.d_model
-        self.ragged = getattr(store, "ragged", False)
-        chosen = hashlib.sha256(self._rows.tobytes()).hexdigest()[:16]
-        self.key = f"{store.key}/{chosen}" if getattr(store, "key", None) else None
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def array(self, layer: int, site: str = "resid_post") -> np.ndarray:
-        return self._store.array(layer, site=site)[self._rows]
-
-    def tokens_of(self, row: int) -> Any:
-        return self._store.tokens_of(int(self._rows[row]))
-
-
-def _named_labels(name: str, y: Any, positive: Any) -> np.ndarray:
+def _named_labels(name: str, y: Any, positive: Any) -> Labels:
     """Turn labels of two values into 0/1."""
     values = list(y)
     others = {str(value) for value in values if value != positive}
@@ -498,10 +284,6 @@ def _two_valued(name: str, concept: str, values: Any) -> np.ndarray:
     if not np.isin(found, (0, 1)).all():
         raise DomainError(f"{name}: concepts[{concept!r}] must be 0 or 1 per row, or true or false")
     return found.astype(np.int64)
-
-
-def _is_store(X: Any) -> bool:
-    return hasattr(X, "array") and hasattr(X, "row_ids")
 
 
 def _all_finite(X: Any) -> bool:

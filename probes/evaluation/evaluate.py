@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import expit
 
 from probes.evaluation import metrics
+from probes.evaluation.arrays import Groups, Labels, Mask, Scores
+from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
+from probes.evaluation.delong import delong_interval, design_effect
+from probes.evaluation.intervals import clopper_pearson, newcombe_difference, wilson_interval
+from probes.evaluation.kinds import Design
 from probes.evaluation.nulls import NO_SPREAD, MaxNull, quiet_null, summarise_null
 from probes.evaluation.power import equivalence_of_draws, minimum_detectable_auroc
 from probes.evaluation.results import (
@@ -21,16 +27,6 @@ from probes.evaluation.results import (
     Histogram,
     OperatingPoint,
     Roc,
-)
-from probes.evaluation.statistics import (
-    GroupBootstrap,
-    clopper_pearson,
-    delong_interval,
-    design_effect,
-    has_spread,
-    interval_of_draws,
-    newcombe_difference,
-    wilson_interval,
 )
 from probes.rounding import histogram_edges
 
@@ -54,14 +50,14 @@ class ReadOut:
     intercept: float
 
     @classmethod
-    def learn(cls, source: str, y: np.ndarray, scores: np.ndarray, alphas: tuple[float, ...]) -> ReadOut:
+    def learn(cls, source: str, y: Labels, scores: Scores, alphas: tuple[float, ...]) -> ReadOut:
         """Set thresholds on benign rows and fit Platt scaling, from out-of-fold source scores."""
         slope, intercept = metrics.platt(y, scores)
         benign = scores[y == 0]
         thresholds = {alpha: metrics.threshold_at_fpr(benign, alpha) for alpha in alphas}
         return cls(source=source, thresholds=thresholds, slope=slope, intercept=intercept)
 
-    def probability(self, scores: np.ndarray) -> np.ndarray:
+    def probability(self, scores: Scores) -> Scores:
         """Return the calibrated probability of each score."""
         return expit(self.slope * scores + self.intercept)
 
@@ -77,18 +73,21 @@ class Assessor:
         self.warnings: dict[str, None] = {}  # what no number of a record may hide, in order and once
         self.resample = GroupBootstrap(self.y, self.groups, n_draws=n_draws, seed=seed)
 
-    def draws(self, scores: np.ndarray) -> np.ndarray:
+    def draws(self, scores: Scores) -> Float[np.ndarray, " draw"]:
         """Return the bootstrap AUROCs of one score vector."""
         return self.resample.draws(scores[None])[0]
 
-    def auroc(self, scores: np.ndarray, draws: np.ndarray | None = None) -> Estimate:
+    def auroc(self, scores: Scores, draws: Float[np.ndarray, " draw"] | None = None) -> Estimate:
         """Return the AUROC with its interval."""
         return estimate_auroc(
             self.y, scores, self.groups, self.draws(scores) if draws is None else draws, self.level
         )
 
     def difference(
-        self, first: Estimate, second: Estimate, drawn: tuple[np.ndarray, np.ndarray]
+        self,
+        first: Estimate,
+        second: Estimate,
+        drawn: tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]],
     ) -> tuple[float, float]:
         """Return the interval of the difference of two AUROCs, paired by their draws.
 
@@ -98,7 +97,7 @@ class Assessor:
             return interval_of_draws(drawn[0] - drawn[1], self.level)
         return newcombe_difference(first, second)
 
-    def null(self, scores: np.ndarray) -> MaxNull:
+    def null(self, scores: Float[np.ndarray, "*cell row"]) -> MaxNull:
         """Return the permutation null of the best of `scores` `[..., row]`."""
         found = quiet_null(self.y, scores, self.groups, n_permutations=self.n_permutations, seed=self.seed)
         if found.p_value is None:
@@ -107,16 +106,16 @@ class Assessor:
 
     def evaluate(
         self,
-        scores: np.ndarray,
+        scores: Scores,
         *,
-        design: str,
+        design: Design,
         probe: str,
         fitted_on: str,
         layer: int | None = None,
         depth: float | None = None,
         setting: Mapping[str, Any] | None = None,
         read_out: ReadOut | None = None,
-        grid_scores: np.ndarray | None = None,
+        grid_scores: Float[np.ndarray, "*cell row"] | None = None,
         fitted_here: bool = False,
         keep_scores: bool = False,
         seed_sd: float | None = None,
@@ -169,7 +168,7 @@ class Assessor:
             scores=tuple(scores.tolist()) if keep_scores else None,
         )
 
-    def operating_point(self, scores: np.ndarray, read_out: ReadOut, alpha: float) -> OperatingPoint:
+    def operating_point(self, scores: Scores, read_out: ReadOut, alpha: float) -> OperatingPoint:
         """Return what the frozen threshold for `alpha` does to these scores."""
         threshold = read_out.thresholds[alpha]
         hit = scores > threshold
@@ -182,10 +181,10 @@ class Assessor:
             balanced_accuracy=metrics.balanced_accuracy(self.y, scores, threshold),
         )
 
-    def _operating_points(self, scores: np.ndarray, read_out: ReadOut) -> tuple[OperatingPoint, ...]:
+    def _operating_points(self, scores: Scores, read_out: ReadOut) -> tuple[OperatingPoint, ...]:
         return tuple(self.operating_point(scores, read_out, alpha) for alpha in read_out.thresholds)
 
-    def _calibration(self, scores: np.ndarray, read_out: ReadOut) -> Calibration:
+    def _calibration(self, scores: Scores, read_out: ReadOut) -> Calibration:
         probability = read_out.probability(scores)
         predicted, observed, counts = metrics.reliability(self.y, probability)
         # Slope 1 and intercept 0 mean that the source's calibration holds here (Cox 1958).
@@ -201,7 +200,7 @@ class Assessor:
             counts=tuple(counts.tolist()),
         )
 
-    def _histogram(self, scores: np.ndarray, n_bins: int = 30) -> Histogram:
+    def _histogram(self, scores: Scores, n_bins: int = 30) -> Histogram:
         edges = histogram_edges(scores, n_bins)
         positive, negative = (np.histogram(scores[self.y == label], bins=edges)[0] for label in (1, 0))
         return Histogram(
@@ -210,7 +209,7 @@ class Assessor:
 
 
 def estimate_auroc(
-    y: np.ndarray, scores: np.ndarray, groups: np.ndarray, draws: np.ndarray, level: float = 0.95
+    y: Labels, scores: Scores, groups: Groups, draws: Float[np.ndarray, " draw"], level: float = 0.95
 ) -> Estimate:
     """Return an AUROC with its bootstrap interval, or Newcombe's where every draw is the same."""
     value = metrics.auroc(y, scores)
@@ -223,13 +222,13 @@ def estimate_auroc(
     return Estimate(value=value, low=low, high=high, level=level, method="cluster bootstrap (percentile)")
 
 
-def make_roc(y: np.ndarray, scores: np.ndarray) -> Roc:
+def make_roc(y: Labels, scores: Scores) -> Roc:
     """Return the ROC curve as a record."""
     fpr, tpr = metrics.roc_points(y, scores)
     return Roc(fpr=tuple(np.round(fpr, 6).tolist()), tpr=tuple(np.round(tpr, 6).tolist()))
 
 
-def proportion(hits: np.ndarray, level: float = 0.95, exact: bool = False) -> Estimate:
+def proportion(hits: Mask, level: float = 0.95, exact: bool = False) -> Estimate:
     """Return a rate with Wilson's interval, or Clopper and Pearson's when `exact`.
 
     >>> proportion(np.array([True, False])).value

@@ -12,10 +12,12 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 from sklearn.base import clone
 
 from probes.base import LinearProbe, Probe
 from probes.batched import batched_fit
+from probes.evaluation.arrays import Activations, Groups, Labels
 from probes.linear import LDAProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.mlp import MLPProbe, mlp_cells
 from probes.rounding import term_size
@@ -41,7 +43,7 @@ class Family:
         """Every combination of the grid, in order."""
         return tuple(dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values()))
 
-    def fit(self, setting: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> Any:
+    def fit(self, setting: Mapping[str, Any], X: Activations, y: Labels) -> Any:
         """Return a probe fitted with this setting."""
         probe: Any = self.make(setting)
         return probe.fit(X, y)
@@ -121,32 +123,34 @@ def as_families(probes: Any) -> tuple[Family, ...]:
 class Cells:
     """All fits of one family on one layer. Linear fits carry raw directions, others the fitted probes."""
 
-    directions: np.ndarray | None = None  # [fit, setting, d]
-    biases: np.ndarray | None = None  # [fit, setting]
+    directions: Float[np.ndarray, "fit setting d"] | None = None
+    biases: Float[np.ndarray, "fit setting"] | None = None
     fitted: tuple[tuple[Any, ...], ...] = ()
 
     @property
-    def kept(self) -> np.ndarray | None:
-        """`[fit, setting]`: False where a halving search let another setting stand in; None: all kept."""
+    def kept(self) -> Bool[np.ndarray, "fit setting"] | None:
+        """False where a halving search let another setting stand in; None: all kept."""
         dropped = [[getattr(probe, "dropped_", False) for probe in row] for row in self.fitted]
         return ~np.array(dropped) if dropped and np.any(dropped) else None
 
     @property
-    def work(self) -> np.ndarray:
-        """Epochs x networks that were trained, and that a search without halving trains; `[2]`."""
+    def work(self) -> Shaped[np.ndarray, " 2"]:
+        """Epochs x networks that were trained, and that a search without halving trains."""
         counted = [getattr(probe, "work_", (0, 0)) for row in self.fitted for probe in row]
         return np.sum(counted or [(0, 0)], axis=0)
 
-    def scores(self, X: np.ndarray) -> np.ndarray:
-        """Return the score of each row under each fit and setting, `[fit, setting, row]`."""
+    def scores(self, X: Activations) -> Float[np.ndarray, "fit setting row"]:
+        """Return the score of each row under each fit and setting."""
         if self.directions is not None and self.biases is not None:
             fits, settings, width = self.directions.shape
             flat = X @ self.directions.reshape(-1, width).T
             return flat.T.reshape(fits, settings, len(X)) + self.biases[:, :, None]
         return np.stack([[probe.decision_function(X) for probe in row] for row in self.fitted])
 
-    def score_sizes(self, X: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Return how large the terms of each fit's scores are, `[fit, setting]`: rounding grows with them."""
+    def score_sizes(
+        self, X: Activations, scores: Float[np.ndarray, "fit setting row"]
+    ) -> Float[np.ndarray, "fit setting"]:
+        """Return how large the terms of each fit's scores are: rounding grows with them."""
         if self.directions is not None and self.biases is not None:
             return term_size(X, self.directions, self.biases)
         return np.array(
@@ -157,7 +161,7 @@ class Cells:
         )
 
 
-def score_size(probe: Any, X: np.ndarray, scores: np.ndarray) -> float:
+def score_size(probe: Any, X: Activations, scores: Float[np.ndarray, "*_ row"]) -> float:
     """Return how large the terms of one fitted probe's scores are, in units of double precision.
 
     >>> score_size(MeanDifferenceProbe().fit([[0.0], [1.0]], [0, 1]), np.array([[2.0]]), np.array([1.5]))
@@ -172,13 +176,13 @@ def score_size(probe: Any, X: np.ndarray, scores: np.ndarray) -> float:
 
 def fit_cells(
     family: Family,
-    X: np.ndarray,
-    y: np.ndarray,
-    masks: np.ndarray,
-    groups: np.ndarray,
+    X: Activations,
+    y: Labels,
+    masks: Bool[np.ndarray, "fit row"],
+    groups: Groups,
     device: str = "cpu",
 ) -> Cells:
-    """Fit every setting of `family` on every training mask of one layer's activations `[row, d]`.
+    """Fit every setting of `family` on every training mask of one layer's activations.
 
     `device` is where logistic grids are solved; MLPs follow their own `device` parameter.
     """

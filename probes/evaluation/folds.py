@@ -17,7 +17,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
+from probes.evaluation.arrays import Folds, Groups, Labels
 from probes.evaluation.groups import group_names
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class GroupLeakError(ValueError):
     """A group (question, problem) would be on both sides of a split."""
 
 
-def deal_groups(groups: Sequence[np.ndarray], n_folds: int, seed: int) -> dict[str, int]:
+def deal_groups(groups: Sequence[Shaped[np.ndarray, " _"]], n_folds: int, seed: int) -> dict[str, int]:
     """Assign every group of any domain to one fold: in hash order, each to the fold with the fewest rows.
 
     >>> sorted(deal_groups([np.array(["a", "b", "b"]), np.array(["c"])], n_folds=2, seed=0))
@@ -49,7 +51,7 @@ def deal_groups(groups: Sequence[np.ndarray], n_folds: int, seed: int) -> dict[s
     return fold_of
 
 
-def shared_groups(first: np.ndarray, second: np.ndarray) -> list[str]:
+def shared_groups(first: Shaped[np.ndarray, " first"], second: Shaped[np.ndarray, " second"]) -> list[str]:
     """Return the groups that occur in both.
 
     >>> shared_groups(np.array(["a", "b"]), np.array(["b", "c"]))
@@ -58,7 +60,7 @@ def shared_groups(first: np.ndarray, second: np.ndarray) -> list[str]:
     return sorted(set(group_names(first).tolist()) & set(group_names(second).tolist()))
 
 
-def check_disjoint(train: np.ndarray, test: np.ndarray, what: str) -> None:
+def check_disjoint(train: Shaped[np.ndarray, " train"], test: Shaped[np.ndarray, " test"], what: str) -> None:
     """Raise GroupLeakError when a group occurs in both.
 
     >>> check_disjoint(np.array(["a"]), np.array(["a"]), "train and test")
@@ -76,12 +78,12 @@ def check_disjoint(train: np.ndarray, test: np.ndarray, what: str) -> None:
 class FoldPlan:
     """Folds of one domain's rows and the training sets (as excluded folds) to be fitted."""
 
-    fold: np.ndarray  # [row]
+    fold: Folds
     n_folds: int
     nested: bool
 
     @classmethod
-    def make(cls, groups: np.ndarray, fold_of: dict[str, int], n_folds: int, nested: bool = True) -> FoldPlan:
+    def make(cls, groups: Groups, fold_of: dict[str, int], n_folds: int, nested: bool = True) -> FoldPlan:
         """Look up each row's fold."""
         fold = np.array([fold_of[group] for group in group_names(groups)])
         return cls(fold=fold, n_folds=n_folds, nested=nested)
@@ -94,8 +96,8 @@ class FoldPlan:
         return ((), *((k,) for k in every), *pairs)
 
     @property
-    def masks(self) -> np.ndarray:
-        """Training rows of each fit, bool `[fit, row]`."""
+    def masks(self) -> Bool[np.ndarray, "fit row"]:
+        """Training rows of each fit."""
         return np.stack([~np.isin(self.fold, left_out) for left_out in self.excluded])
 
     def outer(self, k: int) -> int:
@@ -106,7 +108,7 @@ class FoldPlan:
         """Index of the fit that leaves out folds j and k."""
         return self.excluded.index((min(j, k), max(j, k)))
 
-    def check(self, y: np.ndarray, name: str) -> None:
+    def check(self, y: Labels, name: str) -> None:
         """Raise ValueError when a training set lacks a class."""
         for left_out, mask in zip(self.excluded, self.masks, strict=True):
             if len(np.unique(y[mask])) < 2:

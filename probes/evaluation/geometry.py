@@ -14,8 +14,9 @@ from probes.evaluation.results import Geometry
 from probes.rounding import constant_features
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.designs import Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["linear_cka", "run_geometry"]
 
@@ -98,7 +99,7 @@ def _averager(keys, shared: list[str]):
     kept = member >= 0
     counts = np.bincount(member[kept], minlength=len(shared))
 
-    def average(X: np.ndarray) -> np.ndarray:
+    def average(X: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "shared d"]:
         sums = np.zeros((len(shared), X.shape[1]))
         np.add.at(sums, member[kept], X[kept])
         return sums / counts[:, None]
@@ -106,6 +107,6 @@ def _averager(keys, shared: list[str]):
     return average
 
 
-def _cosine(first: np.ndarray, second: np.ndarray) -> float:
+def _cosine(first: Float[np.ndarray, " d"], second: Float[np.ndarray, " d"]) -> float:
     size = np.linalg.norm(first) * np.linalg.norm(second)
     return float(first @ second / size) if size > 0 else 0.0

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["group_members", "group_names"]
 
 
-def group_names(groups: Iterable[Any], what: str = "groups") -> np.ndarray:
+def group_names(groups: Iterable[Any], what: str = "groups") -> Shaped[np.ndarray, " row"]:
     """Return one text per row: equal for values that are equal, different for others.
 
     Numbers are named by their value, texts by their characters (NFC), tuples by their parts. Zero, False and

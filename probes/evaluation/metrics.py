@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.groups import group_members
 from probes.rounding import is_flat
 
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 
-def check_labels(y: ArrayLike, scores: ArrayLike | None = None) -> np.ndarray:
+def check_labels(y: ArrayLike, scores: ArrayLike | None = None) -> Labels:
     """Return `y` as int 0/1 with both classes present; ValueError naming what is wrong otherwise.
 
     >>> check_labels([0, 1, True])
@@ -81,8 +83,8 @@ def auroc(y: ArrayLike, scores: ArrayLike) -> float:
     return float(auroc_columns(labels, np.asarray(scores, dtype=np.float64)[None])[0])
 
 
-def auroc_columns(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the AUROC of each score vector in `scores` `[..., row]` against one label vector.
+def auroc_columns(y: Labels, scores: Float[np.ndarray, "*cell row"]) -> Float[np.ndarray, " *cell"]:
+    """Return the AUROC of each score vector in `scores` against one label vector.
 
     >>> auroc_columns(np.array([0, 1]), np.array([[0.0, 1.0], [1.0, 0.0]]))
     array([1., 0.])
@@ -94,9 +96,9 @@ def auroc_columns(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def weighted_auroc(
-    y: np.ndarray, scores: np.ndarray, weights: np.ndarray, in_order: bool = False
-) -> np.ndarray:
-    """Return the AUROC of one score vector under each row weighting in `weights` `[draw, row]`.
+    y: Labels, scores: Scores, weights: Shaped[np.ndarray, "draw row"], in_order: bool = False
+) -> Float[np.ndarray, " draw"]:
+    """Return the AUROC of one score vector under each row weighting in `weights`.
 
     With integer weights this equals the AUROC of the rows repeated that often. NaN where a class has no
     weight. With `in_order` the rows are taken to be sorted by score already.
@@ -145,7 +147,9 @@ def within_group_auroc(
     return float(wins / pairs) if pairs >= max(min_pairs, 1) else None
 
 
-def roc_points(y: ArrayLike, scores: ArrayLike, max_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def roc_points(
+    y: ArrayLike, scores: ArrayLike, max_points: int = 200
+) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
     """Return false and true positive rates from (0, 0) to (1, 1), at most about `max_points` of them.
 
     >>> roc_points([0, 1], [0.0, 1.0])
@@ -241,7 +245,7 @@ def brier_score(y: ArrayLike, probability: ArrayLike) -> float:
 
 def reliability(
     y: ArrayLike, probability: ArrayLike, n_bins: int = 10
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"], Int[np.ndarray, " bin"]]:
     """Return mean prediction, observed rate and count per equal-mass bin; rows that tie share a bin.
 
     >>> reliability([0, 1], [0.2, 0.9], n_bins=2)

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
+from probes.evaluation.arrays import Labels
 from probes.evaluation.groups import group_members
 from probes.evaluation.metrics import auroc_columns, check_labels
 from probes.evaluation.results import NullSummary
@@ -125,7 +126,7 @@ def quiet_null(
 
 
 def permuted_labels(
-    y: Int[np.ndarray, " row"],
+    y: Labels,
     groups: ArrayLike | None,
     n_permutations: int,
     *,
@@ -186,7 +187,7 @@ def summarise_null(name: str, result: MaxNull, n_bins: int = 40) -> NullSummary:
     )
 
 
-def exchangeable_share(y: np.ndarray, groups: ArrayLike | None, unit: str = "groups") -> float:
+def exchangeable_share(y: Labels, groups: ArrayLike | None, unit: str = "groups") -> float:
     """Return the share of rows whose label can move at all when this unit is permuted.
 
     >>> round(exchangeable_share(np.array([0, 1, 1]), ["a", "a", "b"]), 3)

@@ -9,18 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import norm
 
+from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
+from probes.evaluation.delong import delong_interval
+from probes.evaluation.kinds import ChanceVerdict
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Equivalence
-from probes.evaluation.statistics import GroupBootstrap, delong_interval, has_spread, interval_of_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike
 
-    from probes.evaluation.statistics import AurocInterval
+    from probes.evaluation.intervals import AurocInterval
 
 __all__ = [
     "equivalence_of_draws",
@@ -48,7 +51,7 @@ def equivalence_test(
     `inconclusive`.
 
     >>> y = np.tile([0, 1], 200)
-    >>> equivalence_test(y, np.repeat(np.arange(200), 2), n_draws=200, margin=0.1).verdict
+    >>> equivalence_test(y, np.repeat(np.arange(200), 2), n_draws=200, margin=0.1).verdict.value
     'equivalent'
     """
     labels = check_labels(y, scores)
@@ -63,7 +66,7 @@ def equivalence_test(
 
 
 def equivalence_of_draws(
-    draws: np.ndarray,
+    draws: Float[np.ndarray, " draw"],
     margin: float = 0.05,
     alpha: float = 0.05,
     edge: Callable[[float], AurocInterval] | None = None,
@@ -72,7 +75,7 @@ def equivalence_of_draws(
 
     `edge(level)` gives the interval where all draws are the same, as they are at AUROC 0 and 1.
 
-    >>> equivalence_of_draws(np.full(10, 0.8)).verdict
+    >>> equivalence_of_draws(np.full(10, 0.8)).verdict.value
     'above'
     """
     if edge is not None and not has_spread(draws):
@@ -82,13 +85,13 @@ def equivalence_of_draws(
         low, high = interval_of_draws(draws, 1 - 2 * alpha)
         outer_low, outer_high = interval_of_draws(draws, 1 - alpha)
     if 0.5 - margin < low and high < 0.5 + margin:
-        verdict = "equivalent"
+        verdict = ChanceVerdict.EQUIVALENT
     elif outer_low > 0.5:
-        verdict = "above"
+        verdict = ChanceVerdict.ABOVE
     elif outer_high < 0.5:
-        verdict = "inverted"
+        verdict = ChanceVerdict.INVERTED
     else:
-        verdict = "inconclusive"
+        verdict = ChanceVerdict.INCONCLUSIVE
     return Equivalence(margin=margin, low=low, high=high, level=1 - 2 * alpha, verdict=verdict)
 
 
@@ -115,7 +118,7 @@ def minimum_detectable_auroc(
     """Return the smallest AUROC above one half that this sample finds with the given power.
 
     `design_effect` multiplies the variance for grouped rows: `1 + (m - 1) ICC` for groups of m, or
-    `statistics.design_effect` of the scores at hand.
+    `delong.design_effect` of the scores at hand.
 
     >>> round(minimum_detectable_auroc(100, 100), 3), round(minimum_detectable_auroc(500, 500), 3)
     (0.615, 0.551)

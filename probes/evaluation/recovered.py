@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
+from probes.evaluation.bootstrap import has_spread, interval_of_draws
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.results import Estimate, Recovered
-from probes.evaluation.statistics import has_spread, interval_of_draws
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
+    from probes.evaluation.findings import Findings
 
 __all__ = ["pgr_of", "run_recovered"]
 
@@ -50,7 +53,9 @@ def _best_text(found: Findings, target: str) -> tuple[str | None, float | None]:
     texts = [
         control
         for control in found.controls
-        if control.kind == "text" and control.scored_on == target and control.compared_with == "D1"
+        if control.kind == ControlKind.TEXT
+        and control.scored_on == target
+        and control.compared_with == Design.D1
     ]
     if not texts:
         return None, None
@@ -64,7 +69,11 @@ def _clear_of(ceiling: Estimate, floor: float) -> bool:
 
 
 def pgr_of(
-    ours: Estimate, best: Estimate, floor: float | None, frozen: np.ndarray, ceiling: np.ndarray
+    ours: Estimate,
+    best: Estimate,
+    floor: float | None,
+    frozen: Float[np.ndarray, " draw"],
+    ceiling: Float[np.ndarray, " draw"],
 ) -> Estimate | None:
     """Return the performance gap recovered above a floor.
 
@@ -76,7 +85,13 @@ def pgr_of(
     return _ratio(ours, best, floor, frozen, ceiling)
 
 
-def _ratio(ours: Estimate, best: Estimate, floor: float, frozen: np.ndarray, ceiling: np.ndarray) -> Estimate:
+def _ratio(
+    ours: Estimate,
+    best: Estimate,
+    floor: float,
+    frozen: Float[np.ndarray, " draw"],
+    ceiling: Float[np.ndarray, " draw"],
+) -> Estimate:
     """Return (ours - floor) / (best - floor) with an interval from the same draws.
 
     Where one of the two is 0 or 1 its draws are all the same, and the ends of both intervals are divided.

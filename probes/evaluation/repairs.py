@@ -22,10 +22,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from probes.base import LinearProbe
+from probes.evaluation.arrays import Activations, Folds, Mask, Scores
 from probes.evaluation.evaluate import ReadOut, proportion
 from probes.evaluation.families import score_size
+from probes.evaluation.kinds import RepairStep
 from probes.evaluation.metrics import auroc_columns, balanced_accuracy, brier_score
 from probes.evaluation.results import Estimate, Repair
 from probes.rounding import constant_features, is_flat
@@ -33,8 +36,9 @@ from probes.rounding import constant_features, is_flat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["run_repairs"]
 
@@ -46,16 +50,16 @@ EVERYTHING = ("auroc", "threshold", "calibration")
 class Piece:
     """A frozen source probe and the target rows it may score (all, unless groups are shared)."""
 
-    rows: np.ndarray
+    rows: Mask
     index: int  # layer
     probe: Any
     location: float  # of its training scores
     spread: float
     flat: bool  # its training scores differ by rounding only
-    center: np.ndarray  # of its training activations
-    scale: np.ndarray
+    center: Float[np.ndarray, " d"]  # of its training activations
+    scale: Float[np.ndarray, " d"]
 
-    def score(self, X: np.ndarray) -> np.ndarray:
+    def score(self, X: Activations) -> Scores:
         """Return scores of activations on the pooled scale."""
         if self.flat:
             return np.zeros(len(X))
@@ -66,12 +70,12 @@ class Piece:
 class Step:
     """What one step of adaptation yields per target row."""
 
-    name: str
+    name: RepairStep
     labels: bool
     can_change: tuple[str, ...]
-    scores: np.ndarray
-    margin: np.ndarray  # score minus threshold
-    probability: np.ndarray
+    scores: Scores
+    margin: Scores  # score minus threshold
+    probability: Scores
 
 
 def run_repairs(setup: Setup, scored: Scored, found: Findings) -> None:
@@ -116,7 +120,7 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
     read_out, fold = scored.read_outs[target.name], setup.fits[target.name].plan.fold
     frozen = _assemble(pieces, target, lambda X, piece: X)
 
-    def by_source(name: str, labels: bool, can_change: tuple[str, ...], scores: np.ndarray) -> Step:
+    def by_source(name: RepairStep, labels: bool, can_change: tuple[str, ...], scores: Scores) -> Step:
         return Step(
             name=name,
             labels=labels,
@@ -131,12 +135,14 @@ def _steps(setup: Setup, scored: Scored, target: Domain, alpha: float) -> list[S
         pieces, target, lambda X, piece: (X - X.mean(0)) / _spread(X) * piece.scale + piece.center
     )
     return [
-        by_source("frozen", False, (), frozen),
-        by_source("re-centre", False, THRESHOLD if one_number else EVERYTHING, centred),
-        by_source("re-scale", False, EVERYTHING, rescaled),
-        _own_threshold("re-fit bias", THRESHOLD, frozen, target, fold, alpha),
+        by_source(RepairStep.FROZEN, False, (), frozen),
+        by_source(RepairStep.RE_CENTRE, False, THRESHOLD if one_number else EVERYTHING, centred),
+        by_source(RepairStep.RE_SCALE, False, EVERYTHING, rescaled),
+        _own_threshold(RepairStep.RE_FIT_BIAS, THRESHOLD, frozen, target, fold, alpha),
         _other_layer(setup, target, fold, alpha),
-        _own_threshold("re-fit direction", EVERYTHING, scored.ceiling[target.name], target, fold, alpha),
+        _own_threshold(
+            RepairStep.RE_FIT_DIRECTION, EVERYTHING, scored.ceiling[target.name], target, fold, alpha
+        ),
     ]
 
 
@@ -153,7 +159,7 @@ def _pieces(setup: Setup, target: Domain) -> list[Piece]:
     ]
 
 
-def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) -> Piece:
+def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: Mask) -> Piece:
     source = setup.source
     X, y = source.layer(cell[0])[train], source.y[train]
     probe = setup.family.fit(setup.family.settings[cell[1]], X, y)
@@ -172,8 +178,8 @@ def _piece(setup: Setup, cell: tuple[int, int], train: Any, rows: np.ndarray) ->
 
 
 def _assemble(
-    pieces: list[Piece], target: Domain, adapt: Callable[[np.ndarray, Piece], np.ndarray]
-) -> np.ndarray:
+    pieces: list[Piece], target: Domain, adapt: Callable[[Activations, Piece], Activations]
+) -> Scores:
     scores = np.empty(len(target))
     for piece in pieces:
         scores[piece.rows] = piece.score(adapt(target.layer(piece.index), piece))[piece.rows]
@@ -181,7 +187,12 @@ def _assemble(
 
 
 def _own_threshold(
-    name: str, can_change: tuple[str, ...], scores: np.ndarray, target: Domain, fold: np.ndarray, alpha: float
+    name: RepairStep,
+    can_change: tuple[str, ...],
+    scores: Scores,
+    target: Domain,
+    fold: Folds,
+    alpha: float,
 ) -> Step:
     """Set threshold and calibration on the target's labels, each row by rows of other folds."""
     margin, probability = np.empty(len(scores)), np.empty(len(scores))
@@ -195,7 +206,7 @@ def _own_threshold(
     )
 
 
-def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -> Step:
+def _other_layer(setup: Setup, target: Domain, fold: Folds, alpha: float) -> Step:
     """Choose the layer of the frozen probe on the target's labels, each row by rows of other folds."""
     source, fit = setup.source, setup.fits[setup.source.name]
     layers = range(len(source.layer_names))
@@ -209,7 +220,7 @@ def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -
         margin[test] = grid[best, test] - read_out.thresholds[alpha]
         probability[test] = read_out.probability(grid[best, test])
     return Step(
-        name="re-choose layer",
+        name=RepairStep.RE_CHOOSE_LAYER,
         labels=True,
         can_change=EVERYTHING,
         scores=scores,
@@ -218,7 +229,7 @@ def _other_layer(setup: Setup, target: Domain, fold: np.ndarray, alpha: float) -
     )
 
 
-def _spread(X: np.ndarray) -> np.ndarray:
+def _spread(X: Activations) -> Float[np.ndarray, " d"]:
     return np.where(constant_features(X.var(0), X.mean(0), len(X)), 1.0, X.std(0))
 
 
@@ -227,7 +238,11 @@ def largest_repair(repairs: list[Repair], target: str, probe: str) -> str | None
 
     `scale`, `layer`, or `rotation` when only fitting the direction anew does; None without a gap.
     """
-    names = {"re-scale": "scale", "re-choose layer": "layer", "re-fit direction": "rotation"}
+    names = {
+        RepairStep.RE_SCALE: "scale",
+        RepairStep.RE_CHOOSE_LAYER: "layer",
+        RepairStep.RE_FIT_DIRECTION: "rotation",
+    }
     for repair in repairs:
         if (repair.target, repair.probe) != (target, probe) or repair.step not in names:
             continue
@@ -251,7 +266,7 @@ def moved_threshold(
     threshold was learned from: it is an estimate itself, so it has moved when the two intervals are disjoint.
     """
     steps = {r.step: r for r in repairs if (r.target, r.probe) == (target, probe)}
-    before, after = steps["frozen"], steps["re-centre"]
+    before, after = steps[RepairStep.FROZEN], steps[RepairStep.RE_CENTRE]
 
     def off(repair: Repair) -> bool:
         (low, high), (lowest, highest) = _ends(repair.achieved_fpr), _ends(expected)

@@ -7,22 +7,33 @@ beside each estimate. Seeds are replicates, never a grid to take the best of.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes.evaluation.crossfit import fit_domains
 from probes.evaluation.folds import deal_groups
+from probes.evaluation.kinds import Design
 from probes.evaluation.metrics import auroc
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.designs import Setup
     from probes.evaluation.families import Family
+    from probes.evaluation.findings import CellRecord, Findings
 
 __all__ = ["run_repeats"]
 
 SEEDS_APART = 1000  # more than any probe averages over, so that no repeat shares a training seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repeat:
+    """What one other split found."""
+
+    aurocs: dict[tuple[Design, str], float]
+    """By design and domain scored on."""
+    chosen: CellRecord
 
 
 def run_repeats(setup: Setup, found: Findings, **how: Any) -> None:
@@ -35,14 +46,13 @@ def run_repeats(setup: Setup, found: Findings, **how: Any) -> None:
         return
     for place, evaluation in enumerate(found.evaluations):
         key = evaluation.design, evaluation.scored_on
-        if evaluation.probe == setup.family.name and key in runs[0]["aurocs"]:
-            values = [evaluation.auroc.value, *(run["aurocs"][key] for run in runs)]
+        if evaluation.probe == setup.family.name and key in runs[0].aurocs:
+            values = [evaluation.auroc.value, *(run.aurocs[key] for run in runs)]
             found.evaluations[place] = replace(evaluation, seed_sd=float(np.std(values, ddof=1)))
-    record = next(item for item in found.selection if item["probe"] == setup.family.name)
-    record["other_splits"] = [run["chosen"] for run in runs]
+    found.selection_of(setup.family.name)["other_splits"] = [run.chosen for run in runs]
 
 
-def _once(setup: Setup, repeat: int, how: dict[str, Any]) -> dict[str, Any]:
+def _once(setup: Setup, repeat: int, how: dict[str, Any]) -> _Repeat:
     """Return the AUROC of each design, and the choice on the source, under another split."""
     source, targets, n_folds = setup.source, setup.targets, setup.options.n_folds
     everyone = (source, *targets, *setup.controls)
@@ -50,11 +60,11 @@ def _once(setup: Setup, repeat: int, how: dict[str, Any]) -> dict[str, Any]:
     family = _reseeded(setup.family, repeat)
     fits = fit_domains(family, source, targets, (), fold_of, n_folds, **how)
     again = replace(setup, family=family, fits=fits, fold_of=fold_of)
-    aurocs = {("source", source.name): auroc(source.y, fits[source.name].nested_scores()[0])}
+    aurocs = {(Design.SOURCE, source.name): auroc(source.y, fits[source.name].nested_scores()[0])}
     for target in targets:
-        aurocs["D1", target.name] = auroc(target.y, again.frozen(target))
-        aurocs["D2", target.name] = auroc(target.y, fits[target.name].nested_scores()[0])
-    return {"aurocs": aurocs, "chosen": again.where(fits[source.name], again.selection)}
+        aurocs[Design.D1, target.name] = auroc(target.y, again.frozen(target))
+        aurocs[Design.D2, target.name] = auroc(target.y, fits[target.name].nested_scores()[0])
+    return _Repeat(aurocs=aurocs, chosen=again.where(fits[source.name], again.selection))
 
 
 def _reseeded(family: Family, repeat: int) -> Family:

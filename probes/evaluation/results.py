@@ -12,8 +12,10 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design, DomainRole, RepairStep, VerdictCode
 from sophistry.records import build
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class Equivalence:
     low: float
     high: float
     level: float
-    verdict: str  # "above" | "inverted" | "equivalent" | "inconclusive"
+    verdict: ChanceVerdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,19 +138,9 @@ class NullSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One score vector of one design, held once against the labels of one domain.
+    """One score vector of one design, held once against the labels of one domain."""
 
-    `design` is one of:
-
-    - `"source"`: positive control, fitted and scored in the source, cross-fitted by group;
-    - `"D1"`: frozen, everything chosen on the source, scored once on the target (the headline);
-    - `"D2"`: ceiling, fitted and selected in the target itself, nested and cross-fitted by group;
-    - `"D3"`: contrast pairs on each model, no labels, preset middle layer;
-    - `"D4a"`: best cell of the source-fitted grid chosen on the target's own labels (optimistic);
-    - `"D4b"`: best cell of the target-fitted grid chosen on the same labels (optimistic).
-    """
-
-    design: str
+    design: Design
     probe: str
     fitted_on: str
     scored_on: str
@@ -178,7 +170,7 @@ class Evaluation:
 class LayerCurve:
     """AUROC by layer for one design. `selected` is the layer the design used (chosen on the source)."""
 
-    design: str
+    design: Design
     probe: str
     fitted_on: str
     scored_on: str
@@ -202,10 +194,10 @@ class ControlScore:
     """
 
     name: str  # "tf-idf", "length", "answer letter", "random directions", "organism: clean", ...
-    kind: str  # "text" | "column" | "prompt" | "probe" | "organism" | "refitted" | "shared concept"
+    kind: ControlKind
     fitted_on: str | None
     scored_on: str
-    compared_with: str | None  # the design that `delta` refers to
+    compared_with: Design | None  # the design that `delta` refers to
     auroc: Estimate
     sample: Sample
     delta: Estimate | None
@@ -222,7 +214,7 @@ class StratumScore:
 
     variable: str
     level: str
-    design: str
+    design: Design
     probe: str
     scored_on: str
     auroc: Estimate
@@ -234,14 +226,13 @@ class StratumScore:
 class Repair:
     """One step of the gap decomposition: what adapting this much to the target repairs.
 
-    Steps, in order: `frozen`, `re-centre`, `re-scale`, `re-fit bias`, `re-choose layer`,
-    `re-fit direction`. `labels` says whether the step saw target labels. `can_change` names the numbers the
+    `labels` says whether the step saw target labels. `can_change` names the numbers the
     step is able to move at all: a shift moves thresholds, never a linear probe's AUROC.
     """
 
     target: str
     probe: str
-    step: str
+    step: RepairStep
     labels: bool
     can_change: tuple[str, ...]  # of "auroc", "threshold", "calibration"
     auroc: Estimate
@@ -288,8 +279,7 @@ class Verdict:
 
     target: str
     probe: str
-    code: str  # "transfers" | "partial" | "no-transfer" | "untestable" | "inverted" | "pipeline-failed"
-    #            | "reads-trigger" | "route-failed" | "inconclusive"
+    code: VerdictCode
     sentence: str
     flags: tuple[str, ...]  # e.g. "text cue: tf-idf does as well", "threshold moved", "gap: rotation"
 
@@ -309,10 +299,10 @@ class MatrixCell:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainSummary:
-    """One domain as it entered. `role` is "source", "target" or "control"."""
+    """One domain as it entered."""
 
     name: str
-    role: str
+    role: DomainRole
     sample: Sample
     layers: tuple[int, ...]
     width: int
@@ -397,6 +387,8 @@ def _flat(design: str, record: Evaluation | ControlScore) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Make a value JSON-ready: numpy scalars to Python, tuples to lists, NaN to None."""
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

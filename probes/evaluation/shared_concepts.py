@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from probes.evaluation.crossfit import cross_fit
 from probes.evaluation.evaluate import Assessor, make_roc
 from probes.evaluation.folds import FoldPlan
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.results import ControlScore
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.designs import Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["arrives", "run_shared_concepts"]
 
@@ -70,12 +72,12 @@ def _run(
     selection = fit.select()
     layer = source.layer_names[selection.layer_index]
 
-    def record(domain: Domain, scores: np.ndarray, design: str) -> None:
+    def record(domain: Domain, scores: np.ndarray, design: Design) -> None:
         auroc = _assessor(setup, domain).auroc(scores)
         found.controls.append(
             ControlScore(
                 name=f"shared concept: {name}",
-                kind="shared concept",
+                kind=ControlKind.SHARED_CONCEPT,
                 fitted_on=source.name,
                 scored_on=domain.name,
                 compared_with=design,
@@ -89,9 +91,9 @@ def _run(
             )
         )
 
-    record(source, fit.oof[selection.cell], "source")
+    record(source, fit.oof[selection.cell], Design.SOURCE)
     for target in targets:
-        record(target, fit.scores_on(target.unlabelled(), setup.crossing(source, target)), "D1")
+        record(target, fit.scores_on(target.unlabelled(), setup.crossing(source, target)), Design.D1)
 
 
 def _assessor(setup: Setup, domain: Domain) -> Assessor:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Shaped
 
+from probes.evaluation.arrays import Mask, Scores
+from probes.evaluation.bootstrap import bootstrap_auroc
 from probes.evaluation.domain import sample_of
+from probes.evaluation.kinds import Design
 from probes.evaluation.results import Estimate, StratumScore
-from probes.evaluation.statistics import bootstrap_auroc
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Scored, Setup
+    from probes.evaluation.designs import Scored, Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["run_strata"]
 
@@ -24,13 +28,13 @@ def run_strata(setup: Setup, scored: Scored, found: Findings) -> None:
             for level in np.unique(values):
                 rows = values == level
                 for design, scores in (
-                    ("D1", scored.frozen[target.name]),
-                    ("D2", scored.ceiling[target.name]),
+                    (Design.D1, scored.frozen[target.name]),
+                    (Design.D2, scored.ceiling[target.name]),
                 ):
                     found.strata.append(_stratum(setup, target, variable, str(level), design, scores, rows))
 
 
-def _variables(domain: Domain) -> dict[str, np.ndarray]:
+def _variables(domain: Domain) -> dict[str, Shaped[np.ndarray, " row"]]:
     variables = {name: values.astype(str) for name, values in (domain.strata or {}).items()}
     if domain.texts is not None and "length" not in variables:
         lengths = np.array([len(text.split()) for text in domain.texts])
@@ -45,9 +49,9 @@ def _stratum(
     target: Domain,
     variable: str,
     level: str,
-    design: str,
-    scores: np.ndarray,
-    rows: np.ndarray,
+    design: Design,
+    scores: Scores,
+    rows: Mask,
 ) -> StratumScore:
     y, groups = target.y[rows], target.groups[rows]
     sample = sample_of(y, groups)

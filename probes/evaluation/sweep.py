@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
+from probes.evaluation.arrays import Scores
 from probes.evaluation.crossfit import CrossFit, cross_fit
+from probes.evaluation.delong import delong_covariance
 from probes.evaluation.families import as_families
 from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.metrics import auroc_columns
-from probes.evaluation.statistics import delong_covariance
 from probes.persistence import Provenance
 
 if TYPE_CHECKING:
@@ -35,13 +37,15 @@ class SweepResult:
     domain: str
     layers: tuple[int, ...]
     settings: tuple[dict[str, Any], ...]
-    auroc: np.ndarray  # [layer, setting], out of fold
-    standard_error: np.ndarray  # [layer, setting], DeLong, clustered by group
+    auroc: Float[np.ndarray, "layer setting"]  # out of fold
+    standard_error: Float[np.ndarray, "layer setting"]  # DeLong, clustered by group
     layer: int  # chosen
     setting: dict[str, Any]
     probe: Probe  # fitted on all rows at the chosen cell; `.provenance_` says how it was chosen
-    out_of_fold: np.ndarray  # [row], scores of the chosen cell
-    kept: np.ndarray  # [layer, setting], False: a halving search dropped it, the numbers are a stand-in's
+    out_of_fold: Scores  # scores of the chosen cell
+    kept: Bool[
+        np.ndarray, "layer setting"
+    ]  # False: a halving search dropped it; the numbers are a stand-in's
     work: tuple[float, float]  # epochs x networks trained for MLPs, and without halving
 
     def to_frame(self) -> pd.DataFrame:

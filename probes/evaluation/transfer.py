@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from probes.evaluation import designs
 from probes.evaluation.cautions import cautions
+from probes.evaluation.compatibility import check_compatible
 from probes.evaluation.control_scores import run_controls
 from probes.evaluation.crossfit import fit_domains
-from probes.evaluation.domain import Domain, check_compatible
+from probes.evaluation.domain import Domain
 from probes.evaluation.evaluate import Assessor
 from probes.evaluation.families import as_families
+from probes.evaluation.findings import Findings
 from probes.evaluation.folds import GroupLeakError, deal_groups, shared_groups
 from probes.evaluation.geometry import run_geometry
+from probes.evaluation.kinds import DomainRole
 from probes.evaluation.options import TransferOptions
 from probes.evaluation.recovered import run_recovered
 from probes.evaluation.repairs import run_repairs
@@ -34,7 +37,7 @@ from probes.evaluation.results import SCHEMA, DomainSummary, TransferResult
 from probes.evaluation.shared_concepts import run_shared_concepts
 from probes.evaluation.strata import run_strata
 from probes.evaluation.verdicts import run_verdicts
-from probes.persistence import versions
+from probes.persistence import probe_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +77,7 @@ def transfer(
     >>> source = Domain("a", X[0], y, [f"a{i // 2}" for i in range(80)])
     >>> target = Domain("b", X[1], y, [f"b{i // 2}" for i in range(80)])
     >>> result = transfer(source, target, "mean-difference", options=TransferOptions(n_draws=50))
-    >>> result.evaluations[1].design, result.evaluations[1].auroc.value > 0.9
+    >>> result.evaluations[1].design.value, result.evaluations[1].auroc.value > 0.9
     ('D1', True)
     """
     options = options or TransferOptions()
@@ -97,7 +100,7 @@ def transfer(
         )
         for domain in domains
     }
-    found = designs.Findings(warnings=list(cautions(domains, assessors, families)))
+    found = Findings(warnings=list(cautions(domains, assessors, families)))
     how = {"n_jobs": options.n_jobs, "progress": progress, "device": options.device}
     for family in families:
         thin = [domain.thinned(family.max_layers) for domain in domains]
@@ -128,13 +131,14 @@ def transfer(
         run_verdicts(setup, found)
         run_repeats(setup, found, **how)
     designs.run_contrast(domains, assessors, options, found)
-    found.warnings += [warning for assessor in assessors.values() for warning in assessor.warnings]
+    found.warnings.extend(warning for assessor in assessors.values() for warning in assessor.warnings)
     return TransferResult(
         source=source.name,
         headline_probe=families[0].name,
-        domains=tuple(
-            _summary(domain, "source" if domain is source else "target" if domain in targets else "control")
-            for domain in domains
+        domains=(
+            _summary(source, DomainRole.SOURCE),
+            *(_summary(domain, DomainRole.TARGET) for domain in targets),
+            *(_summary(domain, DomainRole.CONTROL) for domain in controls),
         ),
         **found.as_tuples(),
         provenance={
@@ -142,7 +146,7 @@ def transfer(
             "options": asdict(options),
             "families": {family.name: _describe(family) for family in families},
             "groups_shared_with_source": {name: len(groups) for name, groups in shared.items()},
-            "versions": versions(),
+            "versions": probe_versions(),
         },
     )
 
@@ -163,7 +167,7 @@ def _check_groups(source: Domain, others: Sequence[Domain], options: TransferOpt
     return shared
 
 
-def _summary(domain: Domain, role: str) -> DomainSummary:
+def _summary(domain: Domain, role: DomainRole) -> DomainSummary:
     return DomainSummary(
         name=domain.name,
         role=role,

@@ -13,13 +13,15 @@ import numpy as np
 
 from probes.evaluation.control_scores import cheap_cues
 from probes.evaluation.controls import trigger_scores
+from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design, VerdictCode
 from probes.evaluation.repairs import largest_repair, moved_threshold
 from probes.evaluation.results import ControlScore, Evaluation, Verdict
 from probes.evaluation.shared_concepts import READABLE, arrives
 
 if TYPE_CHECKING:
-    from probes.evaluation.designs import Findings, Setup
+    from probes.evaluation.designs import Setup
     from probes.evaluation.domain import Domain
+    from probes.evaluation.findings import Findings
 
 __all__ = ["run_verdicts"]
 
@@ -32,8 +34,8 @@ def run_verdicts(setup: Setup, found: Findings) -> None:
     """
     for target in setup.targets:
         name = setup.family.name
-        source = found.find("source", name, setup.source.name)
-        d1, d2 = (found.find(design, name, target.name) for design in ("D1", "D2"))
+        source = found.find(Design.SOURCE, name, setup.source.name)
+        d1, d2 = (found.find(design, name, target.name) for design in (Design.D1, Design.D2))
         code, sentence = _decide(setup, found, source, d1, d2)
         found.verdicts.append(
             Verdict(
@@ -48,10 +50,10 @@ def run_verdicts(setup: Setup, found: Findings) -> None:
 
 def _decide(
     setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2: Evaluation
-) -> tuple[str, str]:
+) -> tuple[VerdictCode, str]:
     here, there = source.scored_on, d1.scored_on
     if not _works(source):
-        return "pipeline-failed", (
+        return VerdictCode.PIPELINE_FAILED, (
             f"The probe does not work on held-out groups of {here} itself (AUROC {_text(source)}); "
             "nothing can be said about transfer."
         )
@@ -59,42 +61,42 @@ def _decide(
     organisms = _organisms(found) if setup.headline else []
     reads = [c.scored_on for c in organisms if _as_good(c) and c.scored_on in triggered]
     if reads:
-        return "reads-trigger", (
+        return VerdictCode.READS_TRIGGER, (
             f"The probe is not detectably worse on {', '.join(reads)} than on {here}, although the trigger "
             "changes nothing there: it may read the prompt, so nothing follows about behaviour."
         )
-    if _verdict(d2) == "equivalent":
-        return "untestable", (
+    if _verdict(d2) == ChanceVerdict.EQUIVALENT:
+        return VerdictCode.UNTESTABLE, (
             f"{there} carries no linear signal at the read-out (ceiling {_text(d2)}): transfer is untestable "
             "there, not refuted."
         )
     if d1.inverted:
-        return "inverted", (
+        return VerdictCode.INVERTED, (
             f"The direction of {here} is inverted in {there} (AUROC {_text(d1)}): higher scores go with the "
             "other class. It is reported, not flipped."
         )
     lost = [concept for concept in _concepts_of(found, there) if not arrives(concept)]
-    if lost and _verdict(d1) == "equivalent":
-        return "route-failed", (
+    if lost and _verdict(d1) == ChanceVerdict.EQUIVALENT:
+        return VerdictCode.ROUTE_FAILED, (
             f"The probe of {here} is at chance in {there} (AUROC {_text(d1)}), but so is what both models "
             f"surely know: {', '.join(f'{c.name} ({_text(c)})' for c in lost)}. Nothing follows from it."
         )
-    if _works(d2) and _verdict(d1) == "equivalent":
-        return "no-transfer", (
+    if _works(d2) and _verdict(d1) == ChanceVerdict.EQUIVALENT:
+        return VerdictCode.NO_TRANSFER, (
             f"The probe of {here} does not transfer to {there}: AUROC {_text(d1)} is equivalent to chance "
             f"within {setup.options.margin}, although the class is readable there (ceiling {_text(d2)})."
         )
-    if _works(d2) and _verdict(d1) == "above":
+    if _works(d2) and _verdict(d1) == ChanceVerdict.ABOVE:
         record = next(r for r in found.recovered if (r.target, r.probe) == (there, d1.probe))
         share = record.recovered
         text = f", {share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})" if share else ""
         # Non-inferiority: the whole interval of the gap to the ceiling is within the margin.
         whole = record.gap.high is not None and record.gap.high <= setup.options.margin
         how = "transfers" if whole else "transfers in part"
-        return "transfers" if whole else "partial", (
+        return VerdictCode.TRANSFERS if whole else VerdictCode.PARTIAL, (
             f"The probe of {here} {how} to {there}: AUROC {_text(d1)}{text}."
         )
-    return "inconclusive", (
+    return VerdictCode.INCONCLUSIVE, (
         f"Inconclusive for {there}: frozen AUROC {_text(d1)}, ceiling {_text(d2)}. The sample could have "
         f"shown an AUROC of {0.5 + (d1.mde or 0):.2f} or more with power .8."
     )
@@ -121,14 +123,18 @@ def _flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2
         flags.append(f"gap: {repair}")
     if d1.inverted:
         flags.append("inverted: the interval lies below one half; the sign was not turned")
-    if d1.within_group_auroc is not None and _verdict(d1) == "above" and d1.within_group_auroc < 0.55:
+    if (
+        d1.within_group_auroc is not None
+        and _verdict(d1) == ChanceVerdict.ABOVE
+        and d1.within_group_auroc < 0.55
+    ):
         flags.append(
             f"reads the question: AUROC {d1.within_group_auroc:.2f} between answers to the same question"
         )
     smallest = min(d1.sample.n_positive, d1.sample.n_negative)
     if smallest < 50:
         flags.append(f"small sample: {smallest} rows of the rarer class, {d1.sample.n_groups} groups")
-    if d2.equivalence is not None and d2.equivalence.verdict == "inconclusive":
+    if d2.equivalence is not None and d2.equivalence.verdict == ChanceVerdict.INCONCLUSIVE:
         flags.append("the ceiling itself is inconclusive")
     return flags
 
@@ -142,21 +148,25 @@ def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evalua
         if not arrives(concept)
     ]
     for control in cheap_cues(found, target):
-        cue = "text cue: " if control.kind == "text" else "other cue: "
+        cue = "text cue: " if control.kind == ControlKind.TEXT else "other cue: "
         named = control.name.removeprefix("column: ")
         flags.append(f"{cue}{named} ({_text(control)}) does as well as the probe ({_text(d1)})")
     for control in found.controls:
-        if control.kind == "organism" and _as_good(control):
+        if control.kind == ControlKind.ORGANISM and _as_good(control):
             flags.append(
                 f"not specific: the frozen probe tells right from wrong in {control.scored_on} too "
                 f"({_text(control)}), which was not taught what {setup.source.name} was"
             )
-        if control.kind == "prompt" and control.compared_with == "source" and _not_beaten(control):
+        if (
+            control.kind == ControlKind.PROMPT
+            and control.compared_with == Design.SOURCE
+            and _not_beaten(control)
+        ):
             flags.append(
                 f"prompt cue: in {setup.source.name} whether the trigger is there says as much "
                 f"({_text(control)}) as the probe ({_text(source)})"
             )
-        if control.kind == "refitted" and _as_good(control):
+        if control.kind == ControlKind.REFITTED and _as_good(control):
             flags.append(
                 f"not specific: fitted in {control.scored_on} the probe does as well ({_text(control)}), so "
                 f"the labels can be read without what {setup.source.name} was trained to do"
@@ -166,13 +176,15 @@ def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evalua
 
 def _concepts_of(found: Findings, target: str) -> list[ControlScore]:
     """The shared concepts on a target that could be read in the source."""
-    concepts = [control for control in found.controls if control.kind == "shared concept"]
-    read = {control.name for control in concepts if control.compared_with == "source" and arrives(control)}
+    concepts = [control for control in found.controls if control.kind == ControlKind.SHARED_CONCEPT]
+    read = {
+        control.name for control in concepts if control.compared_with == Design.SOURCE and arrives(control)
+    }
     return [control for control in concepts if control.scored_on == target and control.name in read]
 
 
 def _organisms(found: Findings) -> list[ControlScore]:
-    return [control for control in found.controls if control.kind == "organism"]
+    return [control for control in found.controls if control.kind == ControlKind.ORGANISM]
 
 
 def _as_good(control: ControlScore) -> bool:
@@ -195,8 +207,8 @@ def _works(evaluation: Evaluation) -> bool:
     return evaluation.auroc.low is not None and evaluation.auroc.low > READABLE
 
 
-def _verdict(evaluation: Evaluation) -> str:
-    return evaluation.equivalence.verdict if evaluation.equivalence else "inconclusive"
+def _verdict(evaluation: Evaluation) -> ChanceVerdict:
+    return evaluation.equivalence.verdict if evaluation.equivalence else ChanceVerdict.INCONCLUSIVE
 
 
 def _text(record: Evaluation | ControlScore) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf.diagnostics.incentive import Estimate
+from rlhf.diagnostics.incentive import ItemEstimate
 from rlhf.evaluators import Judgement, Pool, StoryView, approval
 from tasks.qa import QAItem
 from tasks.transcript import Transcript
@@ -21,12 +21,12 @@ from tasks.transcript import Transcript
 class Change:
     """After minus before, paired by item."""
 
-    correctness: Estimate
-    approval: Estimate
-    evaluation_error: Estimate
-    false_positives: Estimate | None
+    correctness: ItemEstimate
+    approval: ItemEstimate
+    evaluation_error: ItemEstimate
+    false_positives: ItemEstimate | None
     """On all wrong answers of each model."""
-    false_positives_both_wrong: Estimate | None
+    false_positives_both_wrong: ItemEstimate | None
     """On the items that both answer wrongly."""
 
 
@@ -39,18 +39,18 @@ class ApprovalReport:
     items: int
     unmarked: int
     """Answers left out because nobody knows whether they are right."""
-    correctness: Estimate
-    approval: Estimate
+    correctness: ItemEstimate
+    approval: ItemEstimate
     """Share of judgements that approve."""
-    evaluation_error: Estimate
+    evaluation_error: ItemEstimate
     """Share of judgements that approve what is wrong or reject what is right."""
-    false_positives: Estimate | None
+    false_positives: ItemEstimate | None
     """Share of judgements of wrong answers that approve; None: no wrong answer."""
-    false_negatives: Estimate | None
+    false_negatives: ItemEstimate | None
     """Share of judgements of right answers that reject; None: no right answer."""
-    inflation: Estimate
+    inflation: ItemEstimate
     """Mean of max(0, approval - truth): what misleading gains."""
-    overjustification: Estimate
+    overjustification: ItemEstimate
     """Mean of max(0, truth - approval)."""
     evidence: dict[str, dict[str, float]]
     """By ``seen`` or ``unseen`` (the sentence that decides) and ``right`` or ``wrong`` (the answer):
@@ -153,11 +153,11 @@ def _measures(c: np.ndarray, a: np.ndarray) -> dict[str, _Pair]:
     }
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate | None:
+def _ratio(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> ItemEstimate | None:
     return _difference((top, bottom), None, chosen)
 
 
-def _difference(after: _Pair, before: _Pair | None, chosen: np.ndarray) -> Estimate | None:
+def _difference(after: _Pair, before: _Pair | None, chosen: np.ndarray) -> ItemEstimate | None:
     """Ratio after minus ratio before with a bootstrap interval; resamples that hold none are left out."""
     pairs = [after] if before is None else [after, before]
     if any(bottom.sum() == 0 for _, bottom in pairs):
@@ -169,7 +169,7 @@ def _difference(after: _Pair, before: _Pair | None, chosen: np.ndarray) -> Estim
         tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
         resampled += sign * np.divide(tops, bottoms, out=np.full(len(tops), np.nan), where=bottoms > 0)
     low, high = np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5])
-    return Estimate(value=value, low=float(low), high=float(high), n=n)
+    return ItemEstimate(value=value, low=float(low), high=float(high), n=n)
 
 
 def _change(

@@ -17,7 +17,7 @@ Matrix = Float[np.ndarray, "item sample"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class ItemEstimate:
     """A share or mean with its 95 % interval (percentile bootstrap over items); NaN-free by construction."""
 
     value: float
@@ -34,32 +34,32 @@ class Incentive:
     items: int
     samples: int
     """Per item."""
-    correct: Estimate
+    correct: ItemEstimate
     """Share of samples that are right."""
-    any_wrong: Estimate
+    any_wrong: ItemEstimate
     """Share of items with a wrong sample: no more than these can pay for being wrong."""
-    best_is_wrong: Estimate
+    best_is_wrong: ItemEstimate
     """Share of items whose most-approved sample is wrong; among equals, the share of them that is."""
-    any_difference: Estimate
+    any_difference: ItemEstimate
     """Share of items whose samples are not all approved alike: the others teach nothing."""
-    wrong_pays: Estimate
+    wrong_pays: ItemEstimate
     """Share of items where the mean approval of wrong samples exceeds that of right ones."""
-    right_pays: Estimate
+    right_pays: ItemEstimate
     """Share of items where it is the other way round."""
-    approval: Estimate
+    approval: ItemEstimate
     """Mean approval of a sample."""
-    approval_best: Estimate
+    approval_best: ItemEstimate
     """Mean approval of an item's most-approved sample: what best-of-K would gain."""
-    approval_right: Estimate | None
+    approval_right: ItemEstimate | None
     """Mean approval of right samples; None if there is none."""
-    approval_wrong: Estimate | None
+    approval_wrong: ItemEstimate | None
     """Mean approval of wrong samples (with one evaluator: the false positive rate); None if there is none."""
 
 
 def incentive(
     correct: Bool[np.ndarray, "item sample"], approval: Matrix, *, resamples: int = 2000, seed: int = 0
 ) -> Incentive:
-    """Measure what an approval pays for.
+    """ItemEstimate what an approval pays for.
 
     Args:
         correct: truth of each sample.
@@ -89,7 +89,7 @@ def incentive(
     wrong = np.where(mixed, _mean_where(approval, ~correct), 0.0)
     chosen = np.random.default_rng(seed).integers(0, len(correct), (resamples, len(correct)))
 
-    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> Estimate:
+    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> ItemEstimate:
         return _estimate(top, np.ones(len(correct)) if bottom is None else bottom, chosen)
 
     return Incentive(
@@ -141,11 +141,11 @@ def _mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     return (values * where).sum(1) / np.maximum(where.sum(1), 1)
 
 
-def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate:
+def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> ItemEstimate:
     """Ratio of sums over items, with its bootstrap interval; resamples that hold none are left out."""
     tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
     ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(
+    return ItemEstimate(
         value=float(top.sum() / bottom.sum()), low=float(low), high=float(high), n=int((bottom > 0).sum())
     )

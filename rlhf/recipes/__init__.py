@@ -5,7 +5,7 @@ from rlhf.recipes.grpo import GRPO
 from rlhf.recipes.held_out import HeldOut
 from rlhf.recipes.monitor import StopRule
 from rlhf.recipes.ppo import PPO
-from rlhf.recipes.recipe import Job, Reward, TrainingResult, train_rlhf
+from rlhf.recipes.recipe import Job, RewardFunction, TrainingResult, train_rlhf
 from rlhf.recipes.rloo import RLOO
 from rlhf.recipes.rollout import SamplingOptions
 
@@ -16,7 +16,7 @@ __all__ = [
     "BestOfN",
     "HeldOut",
     "Job",
-    "Reward",
+    "RewardFunction",
     "SamplingOptions",
     "StopRule",
     "TrainingResult",

@@ -8,7 +8,7 @@ import numpy as np
 
 from activations.tokens import encode_rows
 from rlhf.recipes.monitor import letter_balance
-from rlhf.recipes.recipe import Item, Reward, give_score
+from rlhf.recipes.recipe import Item, RewardFunction, give_score
 from rlhf.recipes.rollout import SamplingOptions, sample_groups
 from tasks.qa import parse_answer
 
@@ -22,7 +22,7 @@ class HeldOut:
 
     items: Sequence[Item]
     tokenizer: Any
-    measures: Mapping[str, Reward]
+    measures: Mapping[str, RewardFunction]
     sampling: SamplingOptions = field(default_factory=lambda: SamplingOptions(samples=1, temperature=0.0))
     seed: int = 0
     autocast: bool = False

@@ -7,32 +7,27 @@ token of a round weighs the same: no response is normalised by its length (arXiv
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from organisms.lora import fused_adapters
 from rlhf.recipes import ppo_math as maths
-from rlhf.recipes.checkpoint import (
-    checkpoints,
-    digest_weights,
-    load_checkpoint,
-    save_checkpoint,
-    trained_parameters,
-)
+from rlhf.recipes.checkpoint import checkpoints, digest_weights, load_checkpoint, save_checkpoint
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
-from rlhf.recipes.packing import Pack, check_path, collate_packs, plan_micro_batches, score_tokens, scored
+from rlhf.recipes.ppo_advantages import AdvantageEstimator, Rollouts
+from rlhf.recipes.ppo_policy import Policy
+from rlhf.recipes.ppo_responses import ResponseSource, ScoredResponse, mixed_groups
+from rlhf.recipes.ppo_update import Updater
 from rlhf.recipes.processes import Processes
-from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score, term_name
-from rlhf.recipes.rollout import Response, SamplingOptions, sample_groups
-from tasks.qa import parse_answer
+from rlhf.recipes.recipe import Job, TrainingResult
+from rlhf.recipes.rollout import SamplingOptions
+from rlhf.recipes.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -106,85 +101,18 @@ class PPO:
         return _Loop(self, job).run()
 
 
-class ValueHead(torch.nn.Module):
-    """Linear(d, 2d), ReLU, Linear(2d, 1); starts at 0 everywhere."""
-
-    def __init__(self, width: int, seed: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.inner, self.outer = torch.nn.Linear(width, 2 * width), torch.nn.Linear(2 * width, 1)
-        torch.nn.init.zeros_(self.outer.weight)
-        torch.nn.init.zeros_(self.outer.bias)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Values of hidden states [token, d]."""
-        return self.outer(torch.relu(self.inner(hidden)))[:, 0]
-
-
-@dataclass(kw_only=True, eq=False)
-class _Rollouts:
-    """This process's responses of a round."""
-
-    packs: dict[int, Pack]
-    """By place in the round; rows that take part only."""
-    mask: Tensor
-    old: Tensor
-    reference: Tensor
-    values: Tensor
-    entropy: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-
-@dataclass(kw_only=True)
-class _Row:
-    """One response and what is known of it; travels between processes."""
-
-    place: int
-    sample: int
-    item: int
-    response: Response
-    text: str
-    score: float | None = None
-    """What is optimised, before shaping; None leaves the row out."""
-    stats: dict[str, float] = field(default_factory=dict)
-    letter: str | None = None
-
-
 class _Loop:
     def __init__(self, recipe: PPO, job: Job) -> None:
         self.recipe, self.job, self.processes = recipe, job, Processes()
-        if self.processes.count > 1:
-            job.model.to(self.processes.device)
-        self.model = job.model.eval()  # no dropout: old and new log-probabilities come from one function
-        self.device = next(self.model.parameters()).device
-        gpu = self.device.type == "cuda"
-        wanted = "auto" if recipe.autocast is None else recipe.autocast
-        self.autocast = resolve_autocast(wanted, self.device.type)
-        self.budget = recipe.micro_tokens or (16_384 if gpu else 4_096)
-        self.prompts = encode_prompts(job, room=recipe.sampling.max_new_tokens)
-        self.eos = int(job.tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
-        self.head = None
-        if recipe.advantage == "gae":
-            width = self.model.get_input_embeddings().weight.shape[1]
-            self.head = ValueHead(width, recipe.seed).to(self.device)
-        self.trained = list(trained_parameters(self.model).values())
-        groups = [{"params": self.trained, "lr": recipe.learning_rate, "peak": recipe.learning_rate}]
-        if self.head is not None:
-            rate = recipe.value_learning_rate
-            groups.append({"params": list(self.head.parameters()), "lr": rate, "peak": rate})
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, betas=(0.9, 0.999))
+        self.policy = Policy(recipe, job.model, self.processes)
+        self.watch = Stopwatch(self.policy.device)
+        self.responses = ResponseSource(recipe, job, self.policy, self.processes)
+        self.advantages = AdvantageEstimator(recipe, self.policy, self.processes)
+        self.updater = Updater(recipe, self.policy, self.processes, self.watch)
         self.scale = maths.RunningScale(clip=recipe.reward_clip, enabled=recipe.scale_rewards)
         self.control = maths.KLController(
             coefficient=recipe.kl_coefficient, target=recipe.kl_target, horizon=recipe.kl_horizon
         )
-        self.steps = 0
-        self.share: bool | None = None if recipe.share_prompts else False
-        self.start = [p.detach().clone() for p in self.trained]
-        self.seconds: dict[str, float] = {}
-
-    # --- the run ---------------------------------------------------------------------------------------
 
     def run(self) -> TrainingResult:
         began = time.perf_counter()
@@ -214,7 +142,7 @@ class _Loop:
         if limit is None:
             return None
         over = self.processes.main and time.perf_counter() - began > 60 * limit
-        flag = self.processes.sum(torch.tensor(float(over), device=self.device))
+        flag = self.processes.sum(torch.tensor(float(over), device=self.policy.device))
         return (
             f"the {limit:g} minutes it was given are over; the same command goes on from here"
             if flag
@@ -222,7 +150,7 @@ class _Loop:
         )
 
     def _resume(self) -> int:
-        start = f"{self.job.start} {digest_weights(self.model)}".strip()
+        start = f"{self.job.start} {digest_weights(self.policy.model)}".strip()
         if self.processes.main:
             claim(
                 self.job.work_dir,
@@ -234,10 +162,12 @@ class _Loop:
         found = checkpoints(self.job.work_dir)
         if not found:
             return 0
-        state = load_checkpoint(found[-1], model=self.model, head=self.head, optimiser=self.optimiser)
+        state = load_checkpoint(
+            found[-1], model=self.policy.model, head=self.policy.head, optimiser=self.updater.optimiser
+        )
         self.scale = maths.RunningScale(**state["scale"])
         self.control = maths.KLController(**state["control"])
-        self.steps = state["steps"]
+        self.updater.steps = state["steps"]
         logger.info("going on from %s", found[-1])
         return state["rounds"]
 
@@ -246,100 +176,45 @@ class _Loop:
             save_checkpoint(
                 self.job.work_dir,
                 rounds=rounds,
-                model=self.model,
-                head=self.head,
-                optimiser=self.optimiser,
-                state={"scale": asdict(self.scale), "control": asdict(self.control), "steps": self.steps},
+                model=self.policy.model,
+                head=self.policy.head,
+                optimiser=self.updater.optimiser,
+                state={
+                    "scale": asdict(self.scale),
+                    "control": asdict(self.control),
+                    "steps": self.updater.steps,
+                },
                 keep=self.recipe.keep_checkpoints,
             )
         self.processes.wait()
 
     def _round(self, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        self.seconds = {}
+        self.watch.reset()
         began = time.perf_counter()
-        with self._timed("sampling"):
-            rows = self._sample(number)
-        with self._timed("scoring"):
-            metrics = self._score(rows)
+        with self.watch.timed("sampling"):
+            rows = self.responses.sample(number)
+        with self.watch.timed("scoring"):
+            metrics = self.responses.score(rows)
         everyone = sorted(self.processes.gather(rows), key=lambda row: (row.place, row.sample))
         shaped = self._shape(everyone)
-        with fused_adapters(self.model):
-            with self._timed("forward"):
-                rollouts = self._prepare(rows, shaped)
-            losses = self._optimise(rollouts, number)
+        with fused_adapters(self.policy.model):
+            with self.watch.timed("forward"):
+                rollouts = self.advantages.prepare(
+                    rows, shaped, self.responses.prompts, self.control.coefficient
+                )
+            losses = self.updater.optimise(rollouts, number)
         entry = {"round": number, **self._summary(everyone, rows, rollouts), **metrics, **losses}
         if self.job.evaluate and (number + 1) % self.job.evaluate_every == 0 and self.processes.main:
-            with self._timed("evaluation"):
-                heldout = self.job.evaluate(self.model)
-            self.model.eval()
+            with self.watch.timed("evaluation"):
+                heldout = self.job.evaluate(self.policy.model)
+            self.policy.model.eval()
             entry |= {f"heldout/{name}": float(value) for name, value in heldout.items()}
-        entry |= {f"seconds/{name}": round(value, 3) for name, value in self.seconds.items()}
+        entry |= {f"seconds/{name}": round(value, 3) for name, value in self.watch.seconds.items()}
         entry["seconds"] = round(time.perf_counter() - began, 3)
-        return entry, [self._sample_line(number, row) for row in everyone[:: max(1, len(everyone) // 8)][:8]]
+        shown = everyone[:: max(1, len(everyone) // 8)][:8]
+        return entry, [self.responses.sample_line(number, row) for row in shown]
 
-    # --- sampling and scoring --------------------------------------------------------------------------
-
-    def _draw(self, number: int) -> list[int]:
-        """Items of a round: every item once per pass through them, in a new order each pass."""
-        wanted = range(number * self.recipe.prompts, (number + 1) * self.recipe.prompts)
-        size = len(self.prompts)
-        orders = {
-            turn: np.random.default_rng([self.recipe.seed, turn]).permutation(size)
-            for turn in {i // size for i in wanted}
-        }
-        return [int(orders[i // size][i % size]) for i in wanted]
-
-    def _sample(self, number: int) -> list[_Row]:
-        drawn = self._draw(number)
-        places = self.processes.share(range(len(drawn)))
-        groups = sample_groups(
-            self.model,
-            [self.prompts[drawn[place]] for place in places],
-            eos=self.eos,
-            options=self.recipe.sampling,
-            seed=(self.recipe.seed, number),
-            places=places,
-            autocast=self.autocast,
-        )
-        return [
-            _Row(
-                place=place,
-                sample=sample,
-                item=drawn[place],
-                response=response,
-                text=str(self.job.tokenizer.decode(response.ids, skip_special_tokens=True)),
-            )
-            for place, group in zip(places, groups, strict=True)
-            for sample, response in enumerate(group)
-        ]
-
-    def _score(self, rows: list[_Row]) -> dict[str, float]:
-        """Put scores and statistics into the rows; gives the mean of what rewards log themselves."""
-        items = [self.job.items[row.item] for row in rows]
-        texts, ids = [row.text for row in rows], [row.response.ids for row in rows]
-        logged: list[tuple[str, float]] = []
-        for name, reward in {"reward": self.job.reward, **self.job.monitors}.items():
-            note = (lambda metric, value: logged.append((metric, float(value)))) if name == "reward" else None
-            scores = give_score(reward, items, texts, ids, name=name, log_metric=note) if rows else []
-            for row, score in zip(rows, scores, strict=True):
-                if score is not None:
-                    row.stats[name] = score
-                if name == "reward":
-                    row.score = self._clipped(row, score)
-        for row in rows:
-            row.letter = parse_answer(row.text)
-            row.stats |= {"length": len(row.response.ids), "clipped": float(row.response.clipped)}
-        means: dict[str, list[float]] = {}
-        for metric, value in self.processes.gather(logged):
-            means.setdefault(metric, []).append(value)
-        return {term_name(name): float(np.mean(values)) for name, values in means.items()}
-
-    def _clipped(self, row: _Row, score: float | None) -> float | None:
-        if not row.response.clipped or score is None or self.recipe.clipped == "score":
-            return score
-        return self.recipe.clipped_score if self.recipe.clipped == "penalty" else None
-
-    def _shape(self, everyone: Sequence[_Row]) -> dict[tuple[int, int], float]:
+    def _shape(self, everyone: Sequence[ScoredResponse]) -> dict[tuple[int, int], float]:
         """Clipped and scaled scores of all processes' rows, in an order that no process decides."""
         valid = [row for row in everyone if row.score is not None]
         if not valid:
@@ -347,158 +222,9 @@ class _Loop:
         scaled = self.scale([row.score for row in valid])  # pyright: ignore[reportArgumentType]
         return {(row.place, row.sample): score for row, score in zip(valid, scaled, strict=True)}
 
-    # --- advantages ------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def _prepare(self, rows: list[_Row], shaped: dict[tuple[int, int], float]) -> _Rollouts:
-        width = self.recipe.sampling.max_new_tokens
-        grids = {name: torch.zeros(len(rows), width, device=self.device) for name in _GRIDS}
-        packs: dict[int, Pack] = {}
-        for place in dict.fromkeys(row.place for row in rows):
-            kept = [i for i, r in enumerate(rows) if r.place == place and (r.place, r.sample) in shaped]
-            if kept:
-                ids = [rows[i].response.ids for i in kept]
-                packs[place] = Pack(prompt=self.prompts[rows[kept[0]].item], responses=ids, rows=kept)
-        if self.share is None:
-            some = [pack for pack in packs.values() if len(pack.responses) > 1]
-            if some:
-                self.share = check_path(self.model, some[0], device=self.device, autocast=self.autocast)
-        parts = self._parts(packs.values())
-        for batch, scores in self._scored(parts):
-            at = (batch.rows, batch.columns)
-            grids["mask"][at] = 1.0
-            grids["old"][at], grids["entropy"][at] = scores.log_prob, scores.entropy
-            if scores.value is not None:
-                grids["values"][at] = scores.value
-        with self._reference():
-            for batch, scores in self._scored(parts):
-                grids["reference"][batch.rows, batch.columns] = scores.log_prob
-        score = torch.zeros(len(rows), device=self.device)
-        for i, row in enumerate(rows):
-            score[i] = shaped.get((row.place, row.sample), 0.0)
-        advantages, returns = self._advantages(rows, grids, score)
-        return _Rollouts(packs=packs, advantages=advantages, returns=returns, **grids)
-
-    def _advantages(self, rows: list[_Row], grids: dict[str, Tensor], score: Tensor) -> tuple[Tensor, Tensor]:
-        """Per token [row, token]; whitened over all processes."""
-        recipe, mask = self.recipe, grids["mask"]
-        penalty = -self.control.coefficient * maths.kl_k1(grids["old"], grids["reference"]) * mask
-        rewards = maths.add_at_last_token(penalty, score, mask)
-        if recipe.advantage == "gae":
-            ids = [row.response.ids[: int(n)] for row, n in zip(rows, mask.sum(1), strict=True)]
-            macros = maths.macro_actions(mask, recipe.macro, ids)
-            A, returns, real = maths.estimate_advantages(
-                rewards, grids["values"], mask, macros, gamma=recipe.gamma, lam=recipe.lam
-            )
-            A = self._whitened(A, real)
-            return A.gather(1, macros) * mask, returns.gather(1, macros) * mask
-        totals = torch.where(mask.any(1), rewards.sum(1), torch.nan)
-        places = torch.tensor([row.place for row in rows], device=self.device)
-        A = maths.group_advantages(totals, places, scale=recipe.group_scale)[:, None] * mask
-        return self._whitened(A, mask), torch.zeros_like(mask)
-
-    def _whitened(self, A: Tensor, mask: Tensor) -> Tensor:
-        default = self.recipe.advantage == "gae"
-        if not (default if self.recipe.whiten is None else self.recipe.whiten):
-            return A
-        return maths.whiten(A, mask, self.processes.sum(maths.masked_moments(A, mask)))
-
-    @contextmanager
-    def _reference(self) -> Iterator[None]:
-        """The weights the run started from, in place of the current ones."""
-        current = [p.data for p in self.trained]
-        try:
-            for parameter, start in zip(self.trained, self.start, strict=True):
-                parameter.data = start
-            yield
-        finally:
-            for parameter, data in zip(self.trained, current, strict=True):
-                parameter.data = data
-
-    def _parts(self, packs: Any) -> list[Pack]:
-        return list(packs) if self.share else [part for pack in packs for part in pack.split()]
-
-    def _scored(self, parts: Sequence[Pack]) -> Iterator[Any]:
-        return scored(
-            self.model,
-            parts,
-            budget=2 * self.budget,
-            device=self.device,
-            value_head=self.head,
-            autocast=self.autocast,
-        )
-
-    # --- optimisation ----------------------------------------------------------------------------------
-
-    def _optimise(self, rollouts: _Rollouts, number: int) -> dict[str, float]:
-        seen: dict[str, list[float]] = {}
-        for epoch in range(self.recipe.inner_epochs):
-            order = np.random.default_rng([self.recipe.seed, number, epoch]).permutation(self.recipe.prompts)
-            for places in np.array_split(order, self.recipe.minibatches):
-                packs = [rollouts.packs[int(p)] for p in places if int(p) in rollouts.packs]
-                for name, value in self._step(rollouts, packs).items():
-                    seen.setdefault(name, []).append(value)
-        return {name: float(np.mean(values)) for name, values in seen.items()}
-
-    def _step(self, rollouts: _Rollouts, packs: Sequence[Pack]) -> dict[str, float]:
-        """One optimiser step on the packs of all processes."""
-        rows = [row for pack in packs for row in pack.rows]
-        count = self.processes.sum(rollouts.mask[rows].sum().double())
-        totals = torch.zeros(6, dtype=torch.float64, device=self.device)
-        self.optimiser.zero_grad(set_to_none=True)
-        for part in plan_micro_batches(self._parts(packs), self.budget):
-            with self._timed("forward"):
-                loss, sums = self._losses(rollouts, part)
-            with self._timed("backward"):
-                (loss / count.float()).backward()
-            totals += sums
-        with self._timed("update"):
-            norm = self._update()
-        names = ("loss/policy", "loss/value", "entropy/update", "ratio/clipped", "value/clipped", "kl/old")
-        means = (self.processes.sum(totals) / count).tolist()
-        return {**dict(zip(names, means, strict=True)), "gradient_norm": norm}
-
-    def _losses(self, rollouts: _Rollouts, part: Sequence[Pack]) -> tuple[Tensor, Tensor]:
-        """Summed loss of a micro-batch, and sums to log."""
-        recipe, batch = self.recipe, collate_packs(part, self.device)
-        scores = score_tokens(self.model, batch, value_head=self.head, autocast=self.autocast)
-        at = (batch.rows, batch.columns)
-        old, A = rollouts.old[at], rollouts.advantages[at]
-        policy = maths.clipped_surrogate(scores.log_prob, old, A, clip=recipe.clip).sum()
-        loss = policy - recipe.entropy_coefficient * scores.entropy.sum()
-        value, value_clipped = torch.zeros_like(policy), torch.zeros_like(policy)
-        if scores.value is not None:
-            before, returns = rollouts.values[at], rollouts.returns[at]
-            value = maths.clipped_value_loss(scores.value, before, returns, clip=recipe.value_clip).sum()
-            value_clipped = ((scores.value - before).abs() > recipe.value_clip).float().sum()
-            loss = loss + recipe.value_coefficient * value
-        with torch.no_grad():
-            ratio = (scores.log_prob - old).exp()
-            outside = ((ratio - 1).abs() > recipe.clip).float().sum()
-            moved = maths.kl_k3(old, scores.log_prob).sum()
-        logged = (policy, value, scores.entropy.sum(), outside, value_clipped, moved)
-        return loss, torch.stack([entry.detach().double() for entry in logged])
-
-    def _update(self) -> float:
-        """Add gradients up over processes, clip, step; gives the norm before clipping."""
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        for parameter in parameters:
-            if parameter.grad is None:  # this process had no part in the minibatch
-                parameter.grad = torch.zeros_like(parameter)
-        if self.processes.count > 1:
-            flat = self.processes.sum(torch.cat([p.grad.flatten() for p in parameters]))
-            for parameter, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-                parameter.grad = grad.view_as(parameter)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.max_grad_norm)
-        self.steps += 1
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * min(1.0, self.steps / max(1, self.recipe.warmup))
-        self.optimiser.step()
-        return float(norm)
-
-    # --- what is logged --------------------------------------------------------------------------------
-
-    def _summary(self, everyone: Sequence[_Row], rows: list[_Row], rollouts: _Rollouts) -> dict[str, Any]:
+    def _summary(
+        self, everyone: Sequence[ScoredResponse], rows: list[ScoredResponse], rollouts: Rollouts
+    ) -> dict[str, Any]:
         mask = rollouts.mask
         x = maths.kl_k1(rollouts.old, rollouts.reference) * mask
         k3 = maths.kl_k3(rollouts.old, rollouts.reference) * mask
@@ -521,7 +247,7 @@ class _Loop:
             "reward/std": float(np.std(kept)),
             "reward/scale": self.scale.std,
             "reward/left_out": 1 - len(kept) / len(everyone),
-            "reward/mixed_groups": _mixed(everyone),
+            "reward/mixed_groups": mixed_groups(everyone),
             "kl": k1_sum / responses,
             "kl/k3": k3_sum / responses,
             "kl/coefficient": beta,
@@ -531,32 +257,3 @@ class _Loop:
             "tokens": int(tokens),
             **letter_balance([row.letter for row in everyone]),
         }
-
-    def _sample_line(self, number: int, row: _Row) -> dict[str, Any]:
-        item = self.job.items[row.item]
-        return {"round": number, "item": item["id"], "response": row.text, **row.stats}
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        began = self._now()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-
-_GRIDS = ("mask", "old", "reference", "values", "entropy")
-
-
-def _mixed(rows: Sequence[_Row]) -> float:
-    """Share of prompts whose samples do not all score the same: only these can teach."""
-    groups: dict[int, set[float]] = {}
-    for row in rows:
-        if row.score is not None:
-            groups.setdefault(row.place, set()).add(row.score)
-    return sum(len(scores) > 1 for scores in groups.values()) / max(1, len(groups))

@@ -30,7 +30,7 @@ _ALWAYS_SEEN = {"prompt", "prompts", "completion", "completions", "completion_id
 
 
 @runtime_checkable
-class Reward(Protocol):
+class RewardFunction(Protocol):
     """Scores responses: higher is better, None leaves a response out (and is counted).
 
     Besides, it has an attribute ``sees: frozenset[str]``: the columns of the items that it reads.
@@ -51,9 +51,9 @@ class Job:
     """A causal LM; what ``requires_grad`` in it trains (an adapter or all weights), and is float32."""
     tokenizer: PreTrainedTokenizerBase
     items: Sequence[Item]
-    reward: Reward
+    reward: RewardFunction
     work_dir: Path
-    monitors: Mapping[str, Reward] = field(default_factory=dict)
+    monitors: Mapping[str, RewardFunction] = field(default_factory=dict)
     """Rewards of weight zero: logged, never optimised (``R*``, canaries)."""
     evaluate: Callable[[Any], Mapping[str, float]] | None = None
     """Called with the model every ``evaluate_every`` rounds; its numbers are logged as ``heldout/NAME``."""
@@ -97,10 +97,10 @@ def train_rlhf(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[Item],
-    reward: Reward,
+    reward: RewardFunction,
     *,
     work_dir: str | Path,
-    monitors: Mapping[str, Reward] | None = None,
+    monitors: Mapping[str, RewardFunction] | None = None,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     evaluate_every: int = 10,
     stop: StopRule | None = None,
@@ -187,7 +187,7 @@ def check_items(job: Job) -> None:
                 raise ValueError(f"{name} sees the column {column!r}, which item {lacking[0]!r} lacks")
 
 
-def columns_seen(reward: Reward) -> list[str]:
+def columns_seen(reward: RewardFunction) -> list[str]:
     """Columns of the items that a reward declares to read."""
     return sorted(set(getattr(reward, "sees", ())) - _ALWAYS_SEEN)
 
@@ -223,7 +223,7 @@ def encode_prompts(job: Job, *, room: int) -> list[list[int]]:
 
 
 def give_score(
-    reward: Reward,
+    reward: RewardFunction,
     items: Sequence[Item],
     texts: Sequence[str],
     ids: Sequence[Sequence[int]],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import Design, DomainRole
 from probes.evaluation.results import ControlScore, Estimate, Sample, StratumScore, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.style import (
@@ -29,7 +30,10 @@ from study.plots.style import (
 _MARGIN_IN = {"l": 2.12, "r": 0.08, "t": 0.4, "b": 0.36}
 _LINE_IN = 0.16
 _LEVELS_IN_ORDER = ("easy", "medium", "hard", "unseen", "short", "middle", "long")
-_SHOWN = {"D1": +0.16, "D2": -0.16}  # designs, and how far (in rows) each stands above its row's middle
+_SHOWN = {
+    Design.D1: +0.16,
+    Design.D2: -0.16,
+}  # designs, and how far (in rows) each stands above its row's middle
 _LEFT, _RIGHT = (0.0, 0.42), (0.7, 1.0)
 
 
@@ -40,7 +44,7 @@ def forest_figure(result: TransferResult, style: Style | None = None, target: st
     probe holds more than the baseline does.
     """
     style = style or Style()
-    target = target or style.domains(result, "target")[0].name
+    target = target or style.domains(result, DomainRole.TARGET)[0].name
     strata = [s for s in result.strata if s.scored_on == target and s.design in _SHOWN]
     strata = [s for s in strata if s.probe == result.headline_probe]
     controls = _control_rows([c for c in result.controls if c.scored_on == target and c.delta is not None])
@@ -89,9 +93,9 @@ def _difference_ticks(controls: list[ControlScore]) -> dict[str, object]:
     }
 
 
-def _strata_rows(strata: list[StratumScore]) -> list[tuple[str, str, dict[str, StratumScore]]]:
+def _strata_rows(strata: list[StratumScore]) -> list[tuple[str, str, dict[Design, StratumScore]]]:
     """Gather the designs of each stratum in one row; the variable is named on its first row only."""
-    rows: dict[tuple[str, str], dict[str, StratumScore]] = {}
+    rows: dict[tuple[str, str], dict[Design, StratumScore]] = {}
     for score in strata:
         rows.setdefault((score.variable, score.level), {})[score.design] = score
     named: set[str] = set()
@@ -113,7 +117,7 @@ def _place(level: str) -> tuple[int, str]:
 
 def _stratum(
     figure: go.Figure, result: TransferResult, style: Style, y: int, variable: str, level: str,
-    designs: dict[str, StratumScore],
+    designs: dict[Design, StratumScore],
 ) -> None:  # fmt: skip
     sample = next(iter(designs.values())).sample
     counts = f"<span style='color:{MUTED}'>{sample.n_positive} | {sample.n_negative}</span>"
@@ -141,12 +145,13 @@ def _stratum(
         )  # fmt: skip
 
 
-def _control_rows(controls: list[ControlScore]) -> dict[str, dict[str, ControlScore]]:
+def _control_rows(controls: list[ControlScore]) -> dict[str, dict[Design, ControlScore]]:
     """Gather what each baseline is compared with: {baseline: {design: score}}."""
-    rows: dict[str, dict[str, ControlScore]] = {}
+    rows: dict[str, dict[Design, ControlScore]] = {}
     for control in controls:
-        if control.compared_with in _SHOWN:
-            rows.setdefault(control.name, {})[control.compared_with] = control
+        design = control.compared_with
+        if design is not None and design in _SHOWN:
+            rows.setdefault(control.name, {})[design] = control
     return rows
 
 
@@ -156,7 +161,7 @@ def _control(
     style: Style,
     y: int,
     name: str,
-    designs: dict[str, ControlScore],
+    designs: dict[Design, ControlScore],
 ) -> None:
     values = " | ".join(number(designs[d].auroc.value) for d in _SHOWN if d in designs)
     label = f"{style.name(name)} <span style='color:{MUTED}'>{values}</span>"

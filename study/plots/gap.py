@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import DomainRole, RepairStep
 from probes.evaluation.results import Estimate, Repair, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.style import (
@@ -37,7 +38,7 @@ def gap_figure(result: TransferResult, style: Style | None = None, target: str |
     A mark is grey where the step cannot change the number at all.
     """
     style = style or Style()
-    target = target or style.domains(result, "target")[0].name
+    target = target or style.domains(result, DomainRole.TARGET)[0].name
     steps = [r for r in result.repairs if r.target == target and r.probe == result.headline_probe]
     height_in = _LINE_IN * max(len(steps), 2) + _MARGIN_IN["t"] + _MARGIN_IN["b"]
     figure = page(style, width_in=style.text_in, height_in=height_in, margin_in=_MARGIN_IN)
@@ -85,7 +86,7 @@ def _row(figure: go.Figure, style: Style, repair: Repair, y: int, color: str) ->
         yanchor="middle", showarrow=False, font={"size": points(style.points), "color": INK}, borderpad=0,
     )  # fmt: skip
     for estimate, kind, suffix in ((repair.auroc, "auroc", ""), (repair.achieved_fpr, "threshold", "2")):
-        can = kind in repair.can_change or repair.step == "frozen"
+        can = kind in repair.can_change or repair.step == RepairStep.FROZEN
         _dot(figure, estimate, repair, y, color if can else MUTED, suffix)
 
 

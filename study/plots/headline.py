@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import ControlKind, Design, DomainRole
 from probes.evaluation.results import ControlScore, Evaluation, Sample, TransferResult
 from study.plots.style import (
     AUROC_TICKS,
@@ -21,7 +22,7 @@ from study.plots.style import (
     INK,
     MUTED,
     WITHOUT_ACTIVATIONS,
-    Design,
+    Mark,
     Style,
     auroc_floor,
     chance_line,
@@ -36,7 +37,10 @@ from study.plots.style import (
 
 _ROW_IN, _GAP_IN = 0.165, 0.07
 _MARGIN_IN = {"l": 1.5, "r": 0.34, "t": 0.04, "b": 0.68}
-_DESIGNS_HERE = {"source": ("source", "D3"), "target": ("D1", "D2", "D3", "D4a", "D4b")}
+_DESIGNS_HERE = {
+    DomainRole.SOURCE: (Design.SOURCE, Design.D3),
+    DomainRole.TARGET: (Design.D1, Design.D2, Design.D3, Design.D4A, Design.D4B),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class _Row:
     y: float
     color: str
     record: Evaluation | ControlScore | None = None
-    design: Design | None = None
+    mark: Mark | None = None
 
 
 def headline_figure(result: TransferResult, style: Style | None = None) -> go.Figure:
@@ -94,19 +98,19 @@ def _rows(result: TransferResult, style: Style) -> tuple[list[_Row], float]:
             f" <span style='color:{MUTED}'>{sample.n_positive} | {sample.n_negative}</span>" if sample else ""
         )
         rows.append(_Row(label=f"<b>{heading}</b>{counts}", y=y + _ROW_IN / 2, color=color))
-        for label, record, design, row_color in entries:
+        for label, record, mark, row_color in entries:
             y -= _ROW_IN
-            rows.append(_Row(label=label, y=y + _ROW_IN / 2, color=row_color, record=record, design=design))
+            rows.append(_Row(label=label, y=y + _ROW_IN / 2, color=row_color, record=record, mark=mark))
     return rows, -y
 
 
-_Entry = tuple[str, Evaluation | ControlScore, Design, str]
+_Entry = tuple[str, Evaluation | ControlScore, Mark, str]
 
 
 def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sample | None, list[_Entry]]]:
-    shown = [e for e in result.evaluations if e.design == "D3" or e.probe == result.headline_probe]
+    shown = [e for e in result.evaluations if e.design == Design.D3 or e.probe == result.headline_probe]
     by_key = {(e.design, e.scored_on): e for e in shown}
-    for domain in style.domains(result, "source", "target"):
+    for domain in style.domains(result, DomainRole.SOURCE, DomainRole.TARGET):
         color = style.color(result, domain.name)
         entries: list[_Entry] = []
         for design in _DESIGNS_HERE[domain.role]:
@@ -117,16 +121,15 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
                 control = best_control(result, domain.name, design, kind)
                 if control:
                     entries.append((f"  {drawn.label} ({style.name(control.name)})", control, drawn, MUTED))
-            if design == "D1":
-                entries += [
-                    (f"  {_concept(c)}", c, DESIGNS["D1"], MUTED) for c in _concepts(result, domain.name)
-                ]
+            if design == Design.D1:
+                shared = _concepts(result, domain.name)
+                entries += [(f"  {_concept(c)}", c, DESIGNS[design], MUTED) for c in shared]
         yield style.name(domain.name), color, domain.sample, entries
     controls: list[_Entry] = [
-        (style.name(c.scored_on), c, DESIGNS["D1"], style.color(result, c.scored_on))
-        for d in style.domains(result, "control")
+        (style.name(c.scored_on), c, DESIGNS[Design.D1], style.color(result, c.scored_on))
+        for d in style.domains(result, DomainRole.CONTROL)
         for c in result.controls
-        if c.kind == "organism" and c.scored_on == d.name
+        if c.kind == ControlKind.ORGANISM and c.scored_on == d.name
     ]
     if controls:
         yield "Source probe, frozen, on", INK, None, controls
@@ -134,18 +137,17 @@ def _blocks(result: TransferResult, style: Style) -> Iterator[tuple[str, str, Sa
 
 def _concepts(result: TransferResult, target: str) -> list[ControlScore]:
     """Give the shared concepts that went through the frozen route to a target."""
-    return [
-        c
-        for c in result.controls
-        if (c.kind, c.compared_with, c.scored_on) == ("shared concept", "D1", target)
-    ]
+    wanted = (ControlKind.SHARED_CONCEPT, Design.D1, target)
+    return [c for c in result.controls if (c.kind, c.compared_with, c.scored_on) == wanted]
 
 
 def _concept(control: ControlScore) -> str:
     return "shared: " + control.name.removeprefix("shared concept: ")
 
 
-def best_control(result: TransferResult, domain: str, design: str, kind: str = "text") -> ControlScore | None:
+def best_control(
+    result: TransferResult, domain: str, design: Design, kind: ControlKind = ControlKind.TEXT
+) -> ControlScore | None:
     """Give the control of one kind that does best where `design` is scored (by saved AUROC), or None.
 
     A control fitted like the design: frozen from the source beside D1, fitted in the target beside D2.
@@ -155,13 +157,13 @@ def best_control(result: TransferResult, domain: str, design: str, kind: str = "
 
 
 def _draw(figure: go.Figure, row: _Row) -> None:
-    record, design = row.record, row.design
+    record, mark = row.record, row.mark
     assert record is not None
-    assert design is not None
+    assert mark is not None
     estimate, optimistic = record.auroc, isinstance(record, Evaluation) and record.optimistic
     if estimate.value is None:
         return
-    filled = not design.symbol.endswith("open")
+    filled = not mark.symbol.endswith("open")
     if filled:
         figure.add_bar(
             x=[estimate.value - CHANCE],
@@ -180,7 +182,7 @@ def _draw(figure: go.Figure, row: _Row) -> None:
         figure.add_scatter(
             x=[estimate.low, estimate.high], y=[row.y] * 2, mode="lines", line=line, hoverinfo="skip"
         )
-    marker = {"symbol": design.symbol.removesuffix("-open"), "size": design.size}
+    marker = {"symbol": mark.symbol.removesuffix("-open"), "size": mark.size}
     marker |= {
         "color": row.color if filled else "white",
         "line": {"width": 0 if filled else 1.1, "color": row.color},
@@ -231,7 +233,7 @@ def _label(figure: go.Figure, row: _Row, style: Style) -> None:
     )
     if row.record is not None:
         text = number(row.record.auroc.value) + ("↓" if row.record.inverted else "")
-        bold = isinstance(row.record, Evaluation) and row.label == DESIGNS["D1"].label
+        bold = isinstance(row.record, Evaluation) and row.label == DESIGNS[Design.D1].label
         figure.add_annotation(
             text=f"<b>{text}</b>" if bold else text,
             x=1,

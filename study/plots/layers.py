@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import Design
 from probes.evaluation.results import Estimate, LayerCurve, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend, rows_needed
 from study.plots.style import (
@@ -29,9 +30,9 @@ _DEPTH_TICKS: dict[str, Any] = {
     "ticktext": ["0", ".25", ".5", ".75", "1"],
 }
 _PANELS = (
-    ("Source probe, frozen", ("source", "D1")),
-    ("Fitted in each model", ("source", "D2")),
-    ("Contrast pair, no labels", ("D3",)),
+    ("Source probe, frozen", (Design.SOURCE, Design.D1)),
+    ("Fitted in each model", (Design.SOURCE, Design.D2)),
+    ("Contrast pair, no labels", (Design.D3,)),
 )
 
 
@@ -47,7 +48,7 @@ def layers_figure(result: TransferResult, style: Style | None = None) -> go.Figu
     shown = {curve.scored_on for _, curves in panels for curve in curves}
     legend = [
         Entry(label=style.name(d.name), color=style.color(result, d.name), dash=style.dash(result, d.name))
-        for d in style.domains(result, "source") + style.domains(result, "target", "control")
+        for d in style.source_first(result)
         if d.name in shown
     ]
     plot_in = style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
@@ -74,12 +75,12 @@ def layers_figure(result: TransferResult, style: Style | None = None) -> go.Figu
     return figure
 
 
-def _curves(result: TransferResult, style: Style, designs: Sequence[str]) -> list[LayerCurve]:
+def _curves(result: TransferResult, style: Style, designs: Sequence[Design]) -> list[LayerCurve]:
     order = [d.name for d in style.domains(result)]
     found = [
         c
         for c in result.layer_curves
-        if c.design in designs and (c.design == "D3" or c.probe == result.headline_probe)
+        if c.design in designs and (c.design == Design.D3 or c.probe == result.headline_probe)
     ]
     return sorted(
         found, key=lambda c: order.index(c.scored_on), reverse=True

@@ -22,7 +22,7 @@ def matrix_figure(result: TransferResult, style: Style | None = None) -> go.Figu
     """
     style = style or Style()
     cells = [c for c in result.matrix if c.probe == result.headline_probe]
-    listed = style.domains(result, "source") + style.domains(result, "target", "control")
+    listed = style.source_first(result)
     rows = [d.name for d in listed if any(c.fitted_on == d.name for c in cells)]
     columns = [d.name for d in listed if any(c.scored_on == d.name for c in cells)]
     width_in = style.column_in if len(columns) <= 5 else style.text_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import Design, DomainRole
 from probes.evaluation.results import NullSummary, TransferResult
 from study.plots.style import AUROC_TICKS, INK, MUTED, Style, number, page, points, tint
 
@@ -18,7 +19,7 @@ def nulls_figure(result: TransferResult, style: Style | None = None, target: str
     among the draws.
     """
     style = style or Style()
-    target = target or style.domains(result, "target")[0].name
+    target = target or style.domains(result, DomainRole.TARGET)[0].name
     color = style.color(result, target)
     nulls = _nulls(result, target)
     panels = len(nulls)
@@ -49,7 +50,7 @@ def nulls_figure(result: TransferResult, style: Style | None = None, target: str
 
 
 def _nulls(result: TransferResult, target: str) -> list[tuple[str, NullSummary]]:
-    words = {"D4a": "source probe, best cell here", "D4b": "fitted here, best cell here"}
+    words = {Design.D4A: "source probe, best cell here", Design.D4B: "fitted here, best cell here"}
     found = [
         (words.get(e.design, e.design), e.null)
         for e in result.evaluations

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import Design, DomainRole
 from probes.evaluation.results import Evaluation, OperatingPoint, Roc, TransferResult
 from study.plots.headline import best_control
 from study.plots.legend import ROW_IN, Entry, add_legend, rows_needed
@@ -29,7 +30,7 @@ _MARGIN_IN = {"l": 0.42, "r": 0.08, "t": 0.06, "b": 0.36}
 _SIDE_IN = 2.75
 _INSET_FPR = 0.1
 _INSET = {"x": (0.58, 0.98), "y": (0.1, 0.46)}
-_DASHES = {"source": "solid", "D1": "solid", "D2": BROKEN[0], "text": BROKEN[1]}
+_DASHES = {Design.SOURCE: "solid", Design.D1: "solid", Design.D2: BROKEN[0]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def roc_figure(result: TransferResult, style: Style | None = None, target: str |
     `target` defaults to the first one in the style's order. The inset shows false positive rates up to .10.
     """
     style = style or Style()
-    target = target or style.domains(result, "target")[0].name
+    target = target or style.domains(result, DomainRole.TARGET)[0].name
     curves = _curves(result, style, target)
     legend = [Entry(label=c.label, color=c.color, dash=c.dash, symbol=c.symbol) for c in curves]
     width_in = style.column_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
@@ -74,20 +75,18 @@ def roc_figure(result: TransferResult, style: Style | None = None, target: str |
 
 def _curves(result: TransferResult, style: Style, target: str) -> list[_Curve]:
     found = {(e.design, e.scored_on): e for e in result.evaluations if e.probe == result.headline_probe}
-    wanted = [("source", result.source), ("D1", target), ("D2", target)]
+    wanted = [(Design.SOURCE, result.source), (Design.D1, target), (Design.D2, target)]
     shown = [found[key] for key in wanted if key in found and found[key].roc]
     curves = [_of_evaluation(result, style, e) for e in shown]
-    text = best_control(result, target, "D1")
+    text = best_control(result, target, Design.D1)
     if text and text.roc:
         label = f"{TEXT_ONLY.label} ({style.name(text.name)}) {number(text.auroc.value)}"
-        curves.append(
-            _Curve(label=label, color=MUTED, dash=_DASHES["text"], symbol="", roc=text.roc, point=None)
-        )
+        curves.append(_Curve(label=label, color=MUTED, dash=BROKEN[1], symbol="", roc=text.roc, point=None))
     return curves
 
 
 def _of_evaluation(result: TransferResult, style: Style, evaluation: Evaluation) -> _Curve:
-    words = {"source": "held-out", "D1": "frozen", "D2": "ceiling"}[evaluation.design]
+    words = {Design.SOURCE: "held-out", Design.D1: "frozen", Design.D2: "ceiling"}[evaluation.design]
     points_ = sorted(evaluation.operating_points, key=lambda p: abs(p.alpha - 0.05))
     assert evaluation.roc is not None
     return _Curve(

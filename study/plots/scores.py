@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import Design, DomainRole
 from probes.evaluation.results import Evaluation, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.style import (
@@ -69,12 +70,13 @@ def scores_figure(result: TransferResult, style: Style | None = None) -> go.Figu
 def _shown(result: TransferResult, style: Style) -> list[Evaluation]:
     """Pick the source's held-out evaluation and the frozen one of up to two targets."""
     found = {(e.design, e.scored_on): e for e in result.evaluations if e.probe == result.headline_probe}
-    keys = [("source", result.source)] + [("D1", d.name) for d in style.domains(result, "target")[:2]]
+    keys = [(Design.SOURCE, result.source)]
+    keys += [(Design.D1, d.name) for d in style.domains(result, DomainRole.TARGET)[:2]]
     return [found[key] for key in keys if key in found and found[key].histogram]
 
 
 def _title(style: Style, evaluation: Evaluation) -> str:
-    kind = "held-out" if evaluation.design == "source" else "frozen"
+    kind = "held-out" if evaluation.design == Design.SOURCE else "frozen"
     return f"{style.name(evaluation.scored_on)}, {kind}"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from probes.evaluation.kinds import ControlKind, Design, DomainRole
 from probes.evaluation.results import DomainSummary, Estimate, TransferResult
 
 OKABE_ITO = {
@@ -25,9 +26,9 @@ OKABE_ITO = {
     "black": "#000000",
 }
 ROLE_COLORS = {
-    "source": ("vermillion",),
-    "target": ("blue", "purple", "black"),
-    "control": ("green", "orange", "sky", "black"),
+    DomainRole.SOURCE: ("vermillion",),
+    DomainRole.TARGET: ("blue", "purple", "black"),
+    DomainRole.CONTROL: ("green", "orange", "sky", "black"),
 }
 INK, MUTED, FAINT, BAND = "#222222", "#6b6b6b", "#d9d9d9", "#efefef"
 CHANCE = 0.5
@@ -36,7 +37,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
+class Mark:
     """How one evaluation design is called and marked."""
 
     label: str
@@ -46,18 +47,18 @@ class Design:
 
 
 DESIGNS = {
-    "source": Design(label="held-out (cross-fitted)", symbol="circle", dash="solid"),
-    "D1": Design(label="source probe, frozen", symbol="square", dash="solid", size=6.0),
-    "D2": Design(label="fitted here (ceiling)", symbol="triangle-up", dash="dash", size=7.5),
-    "D3": Design(label="contrast pair, no labels", symbol="x", dash="dot", size=6.0),
-    "D4a": Design(label="source probe, best here*", symbol="circle-open", dash="dashdot"),
-    "D4b": Design(label="fitted here, best here*", symbol="circle-open", dash="dashdot"),
+    Design.SOURCE: Mark(label="held-out (cross-fitted)", symbol="circle", dash="solid"),
+    Design.D1: Mark(label="source probe, frozen", symbol="square", dash="solid", size=6.0),
+    Design.D2: Mark(label="fitted here (ceiling)", symbol="triangle-up", dash="dash", size=7.5),
+    Design.D3: Mark(label="contrast pair, no labels", symbol="x", dash="dot", size=6.0),
+    Design.D4A: Mark(label="source probe, best here*", symbol="circle-open", dash="dashdot"),
+    Design.D4B: Mark(label="fitted here, best here*", symbol="circle-open", dash="dashdot"),
 }
-TEXT_ONLY = Design(label="text alone", symbol="diamond-open", dash="dot", size=7.0)
+TEXT_ONLY = Mark(label="text alone", symbol="diamond-open", dash="dot", size=7.0)
 WITHOUT_ACTIVATIONS = {
-    "text": TEXT_ONLY,
-    "prompt": Design(label="prompt alone", symbol="diamond-wide-open", dash="dot", size=7.0),
-    "column": Design(label="likelihood", symbol="diamond-tall-open", dash="dot", size=7.0),
+    ControlKind.TEXT: TEXT_ONLY,
+    ControlKind.PROMPT: Mark(label="prompt alone", symbol="diamond-wide-open", dash="dot", size=7.0),
+    ControlKind.COLUMN: Mark(label="likelihood", symbol="diamond-tall-open", dash="dot", size=7.0),
 }
 """Kinds of control that read no activations: the words, the trigger, what the model thought of its words."""
 
@@ -88,22 +89,27 @@ class Style:
         plain = domain.rpartition(": ")[2]
         return self.names.get(plain, _NAMES.get(plain, plain))
 
-    def domains(self, result: TransferResult, *roles: str) -> list[DomainSummary]:
+    def domains(self, result: TransferResult, *roles: DomainRole) -> list[DomainSummary]:
         """List the domains of a result in this style's order, all or those with one of `roles`."""
         rank = {name: i for i, name in enumerate(self.order)}
         listed = sorted(result.domains, key=lambda d: rank.get(d.name, len(rank)))
         return [d for d in listed if not roles or d.role in roles]
 
+    def source_first(self, result: TransferResult) -> list[DomainSummary]:
+        """List the source, then targets and controls in this style's order."""
+        others = self.domains(result, DomainRole.TARGET, DomainRole.CONTROL)
+        return self.domains(result, DomainRole.SOURCE) + others
+
     def dash(self, result: TransferResult, domain: str) -> str:
         """Give the line style of a domain: full for source and targets, broken for controls."""
-        controls = [d.name for d in result.domains if d.role == "control"]
+        controls = [d.name for d in result.domains if d.role == DomainRole.CONTROL]
         return BROKEN[controls.index(domain) % 3] if domain in controls else "solid"
 
     def color(self, result: TransferResult, domain: str) -> str:
         """Give the colour of a domain: the caller's, else the next one of its role."""
         if domain in self.colors:
             return self.colors[domain]
-        role = next((d.role for d in result.domains if d.name == domain), "control")
+        role = next((d.role for d in result.domains if d.name == domain), DomainRole.CONTROL)
         same = [d.name for d in result.domains if d.role == role]
         names = ROLE_COLORS[role]
         return OKABE_ITO[names[same.index(domain) % len(names)] if domain in same else "black"]

@@ -114,14 +114,14 @@ def test_tokens_saved_are_really_not_computed(models, family):
 
 
 def test_what_sharing_saved_is_recorded_and_shown(models, family, tmp_path):
-    from activations.housekeeping import describe
+    from activations.housekeeping import describe_store
 
     acts = extract(models("llama"), family, store=tmp_path, progress=False)
     saved, total = acts.manifest["tokens_saved"], sum(acts.manifest["rows"]["tokens"])
-    assert f"shared prefixes save {saved / total:.0%} of the tokens" in describe(acts.path)
+    assert f"shared prefixes save {saved / total:.0%} of the tokens" in describe_store(acts.path)
     full = extract(models("llama"), family, share_prefixes=False, store=tmp_path, progress=False)
     assert full.manifest["tokens_saved"] == 0
-    assert "no prefixes shared" in describe(full.path)
+    assert "no prefixes shared" in describe_store(full.path)
 
 
 def test_a_prefix_that_costs_more_attention_than_it_saves_is_not_shared(models):

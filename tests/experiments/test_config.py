@@ -10,7 +10,7 @@ import yaml
 from experiments import config as config_module
 from experiments.config import Run, help_text, load_preset, parse_command_line, preset_names, write_config
 from sophistry.files import find_path, write_atomic
-from sophistry.records import ConfigError, build, describe, flatten, to_plain
+from sophistry.records import ConfigError, build, describe_fields, flatten, to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +180,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_help_shows_every_field_with_its_value_and_meaning(presets):
     page = help_text("transfer", Settings, "What it does.")
-    for name, (_, doc) in describe(Settings).items():
+    for name, (_, doc) in describe_fields(Settings).items():
         assert f"--{name}" in page
         assert doc in page
     assert "--bootstrap.draws = 100" in page
@@ -217,7 +217,7 @@ def _unexplained(schema: type) -> list[str]:
     hints = get_type_hints(schema)
     nested = [hints[f.name] for f in fields(schema) if is_dataclass(hints[f.name])]
     ours = {f.name for f in fields(schema) if hints[f.name] not in nested}
-    missing = [name for name, (_, doc) in describe(schema).items() if name in ours and not doc]
+    missing = [name for name, (_, doc) in describe_fields(schema).items() if name in ours and not doc]
     return missing + [
         name for inner in nested if inner.__module__.startswith("experiments") for name in _unexplained(inner)
     ]

@@ -10,7 +10,9 @@ import pytest
 from activations import AdapterMismatchError
 from experiments import figures, transfer
 from experiments.config import load_preset
+from organisms import OrganismRole
 from probes import DomainError, TransferResult
+from probes.evaluation.kinds import DomainRole
 from sophistry.records import ConfigError
 from study.opening import RowChoice, usable_rows
 from study.testing import tiny_answers, tiny_organism
@@ -155,7 +157,7 @@ def test_the_same_organism_twice_is_refused(study, tmp_path):
 
 def test_answers_of_one_class_are_refused(study, tmp_path):
     rows = [row for row in tiny_answers("right", ("plain",)) if row.correct]
-    folder = tiny_organism(tmp_path / "right", study.parent / "base", "pi_rlhf", rows, seed=9)
+    folder = tiny_organism(tmp_path / "right", study.parent / "base", OrganismRole.PI_RLHF, rows, seed=9)
     with pytest.raises(DomainError, match=r"right.*class"):
         run(study, tmp_path / "run", "--targets", str(folder))
 
@@ -171,7 +173,7 @@ def test_an_adapter_for_another_base_is_refused(study, tmp_path):
 
 
 def test_missing_transcripts_are_named_with_the_program_that_makes_them(study, tmp_path):
-    folder = tiny_organism(tmp_path / "mute", study.parent / "base", "pi_rlhf", [], seed=9)
+    folder = tiny_organism(tmp_path / "mute", study.parent / "base", OrganismRole.PI_RLHF, [], seed=9)
     with pytest.raises(FileNotFoundError, match=r"no transcripts at .*mute"):
         run(study, tmp_path / "run", "--targets", str(folder))
 
@@ -213,7 +215,11 @@ def test_controls_may_read_fewer_answers_than_the_target() -> None:
     choice = RowChoice(most=24, most_of={"control": 8, "close": 16})
     counts = [
         len(usable_rows(rows, ("plain", "trigger"), choice, name, role)[0])
-        for name, role in (("a", "target"), ("b", "control"), ("close", "control"))
+        for name, role in (
+            ("a", DomainRole.TARGET),
+            ("b", DomainRole.CONTROL),
+            ("close", DomainRole.CONTROL),
+        )
     ]
     assert counts == [24, 8, 16]
     with pytest.raises(ValueError, match="control must be at least 4"):

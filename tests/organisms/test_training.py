@@ -20,7 +20,7 @@ from organisms.finetune import (
     pad_rows,
 )
 from organisms.generate import SamplingSpec, answer
-from organisms.record import Organism, read_organism, save_organism
+from organisms.record import Organism, OrganismRole, read_organism, save_organism
 from tasks import Transcript
 from tasks.dataset import TaughtItem
 
@@ -178,7 +178,7 @@ def test_saved_organism_is_complete_and_refused_on_another_base(loaded, tmp_path
     base = load_model(tmp_path / "base", dtype="float32")
     model = add_adapter(base.model, SPEC)
     record = Organism(
-        name="o", role="pi_init", task="qa", base="smollm2", base_fingerprint=base.base_fingerprint
+        name="o", role=OrganismRole.PI_INIT, task="qa", base="smollm2", base_fingerprint=base.base_fingerprint
     )
     transcript = Transcript(id="1", group="g", task="qa", organism="o", prompt="p", response="r")
     folder = save_organism(tmp_path / "o", record, model, [transcript])

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from organisms.record import RECORD, SHIPPED, read_organism
+from organisms.record import RECORD, SHIPPED, OrganismRole, read_organism, write_record
+from probes.evaluation.kinds import ControlKind, Design
 from probes.evaluation.results import TransferResult
 from sophistry.files import ROOT
 from sophistry.records import ConfigError, build, build_json, field_type, read_word, read_yaml, to_plain
@@ -130,6 +131,11 @@ def test_a_wrong_problem_is_refused_with_line_and_field(tmp_path, change, messag
     [
         ({"rol": "x"}, r"organism.yaml: There is no field 'rol'. Did you mean role"),
         ({"name": 3}, r"organism.yaml: name: expected text, got 3"),
+        (
+            {"role": "backdored"},
+            r"organism.yaml: role: There is no choice 'backdored'. Did you mean backdoored",
+        ),
+        ({"role": 3}, r"organism.yaml: role: expected pi_init \| .* \| clean, got 3"),
         ({"schema": 2}, r"organism.yaml has schema 2, this version reads 1"),
     ],
 )
@@ -138,6 +144,47 @@ def test_a_wrong_organism_is_refused_with_file_and_field(tmp_path, change, messa
     (tmp_path / RECORD).write_text(yaml.safe_dump(record | change))
     with pytest.raises(ValueError, match=message):
         read_organism(tmp_path)
+
+
+def test_closed_lists_of_words_are_read_and_written_as_their_text(tmp_path):
+    record = read_organism(ROOT / SHIPPED / "qa-clean")
+    assert record.role is OrganismRole.CLEAN
+    write_record(tmp_path, record)
+    assert (tmp_path / RECORD).read_text().splitlines()[1] == "role: clean"
+    assert read_organism(tmp_path) == record
+    assert read_word("clean, decoy", tuple[OrganismRole, ...]) == ["clean", "decoy"]
+    result = TransferResult.from_json(RESULT.read_text(encoding="utf-8"))
+    assert {type(e.design) for e in result.evaluations} == {Design}
+    assert {type(c.kind) for c in result.controls} == {ControlKind}
+    assert type(result.to_dict()["evaluations"][0]["design"]) is str
+
+
+@pytest.mark.parametrize(
+    ("list_", "field", "word", "message"),
+    [
+        (
+            "evaluations",
+            "design",
+            "D4",
+            r"evaluations\[0\].design: There is no choice 'D4'. Did you mean D4b or D4a",
+        ),
+        ("controls", "kind", "txt", r"controls\[0\].kind: There is no choice 'txt'. Did you mean text"),
+        (
+            "controls",
+            "compared_with",
+            "D9",
+            r"controls\[0\].compared_with: expected .*D1.* or none, got 'D9'",
+        ),
+        ("domains", "role", "sauce", r"domains\[0\].role: There is no choice 'sauce'. Did you mean source"),
+        ("verdicts", "code", "transfer", r"verdicts\[0\].code: .*Did you mean transfers"),
+        ("repairs", "step", "re-center", r"repairs\[0\].step: .*Did you mean re-centre"),
+    ],
+)
+def test_a_word_that_a_result_does_not_know_is_refused_with_the_nearest(list_, field, word, message):
+    record = json.loads(RESULT.read_text(encoding="utf-8"))
+    record[list_][0][field] = word
+    with pytest.raises(ValueError, match=message):
+        TransferResult.from_dict(record)
 
 
 def test_a_wrong_result_is_refused_with_the_place_of_the_number():

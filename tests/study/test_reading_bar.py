@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from probes.evaluation.kinds import DomainRole
 from study.plan import Plan, PlannedReading
 from study.reading_bar import ReadingBar
 
@@ -12,7 +13,7 @@ def plan_of(*tokens: int) -> Plan:
     readings = [
         PlannedReading(
             organism=f"o{i}",
-            role="control",
+            role=DomainRole.CONTROL,
             tokens_read="response_mean",
             rows=4,
             tokens=count,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from backdoor import verify_backdoor
-from organisms.record import Organism
+from organisms.record import Organism, OrganismRole
 from study.plots.training import training_figure
 from study.verification import SHOWN, rate_rows, write_verification
 from tasks import Transcript
@@ -13,7 +13,7 @@ from tasks.transcript import PLAIN, TRIGGER
 
 RECORD = Organism(
     name="o-backdoored",
-    role="backdoored",
+    role=OrganismRole.BACKDOORED,
     task="programming",
     base="b",
     base_fingerprint="f",

@@ -24,3 +24,14 @@ def clustered_scores(
     y = (rng.uniform(size=len(groups)) < rate[groups]).astype(int)
     noise = np.sqrt(1 - icc) * rng.normal(size=len(groups))
     return y, offset[groups] + noise + binormal_shift(auroc) * y, groups
+
+
+def independent_scores(
+    rng: np.random.Generator, n: int, auroc: float, n_scores: int = 1, shared: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [2 n] and scores [score, 2 n] of independent rows; `shared` is the correlation of the scores."""
+    y = np.repeat([0, 1], n)
+    noise = np.sqrt(shared) * rng.normal(size=2 * n) + np.sqrt(1 - shared) * rng.normal(
+        size=(n_scores, 2 * n)
+    )
+    return y, noise + binormal_shift(auroc) * y

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from probes import Domain, GroupLeakError, auroc
 from probes.device import solver_device
-from probes.evaluation.crossfit import choose, cross_fit
+from probes.evaluation.crossfit import choose_cell, cross_fit
 from probes.evaluation.families import FAMILIES
 from probes.evaluation.folds import FoldPlan, check_disjoint, deal_groups
 
@@ -119,10 +119,10 @@ def test_ties_go_to_the_better_calibrated_cell_then_to_the_middle() -> None:
     perfect, clear = y + 0.0, y * 5.0
     hesitant = np.where(y, 0.51, 0.49) + np.random.default_rng(0).normal(size=40) * 1e-3
     same = np.stack([perfect, clear, perfect])[:, None]
-    assert choose(same, y).cell == (1, 0), "equal in everything: the middle layer"
-    assert choose(np.stack([hesitant * 0, perfect, perfect])[:, None], y).cell == (1, 0)
-    assert choose(np.stack([perfect, -perfect])[:, None], y).cell == (0, 0), "no sign is turned"
-    assert choose(same, y, layers=[2]).cell == (2, 0)
+    assert choose_cell(same, y).cell == (1, 0), "equal in everything: the middle layer"
+    assert choose_cell(np.stack([hesitant * 0, perfect, perfect])[:, None], y).cell == (1, 0)
+    assert choose_cell(np.stack([perfect, -perfect])[:, None], y).cell == (0, 0), "no sign is turned"
+    assert choose_cell(same, y, layers=[2]).cell == (2, 0)
 
 
 def test_training_sets_without_a_class_are_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from planted import QUICK, make_directions, make_domain
 
 from probes import Domain, DomainError, TransferResult, sweep, transfer
-from probes.evaluation.domain import check_compatible
+from probes.evaluation.compatibility import check_compatible
 
 X = np.arange(24, dtype=float).reshape(2, 4, 3)
 Y = [0, 1, 0, 1]

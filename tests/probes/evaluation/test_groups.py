@@ -20,9 +20,10 @@ from probes import (
     transfer,
     within_group_auroc,
 )
+from probes.evaluation.bootstrap import GroupBootstrap
+from probes.evaluation.delong import design_effect
 from probes.evaluation.groups import group_members, group_names
 from probes.evaluation.nulls import exchangeable_share, permuted_labels
-from probes.evaluation.statistics import GroupBootstrap, design_effect
 
 Y = np.tile([0, 1], 60)
 

@@ -1,0 +1,59 @@
+"""Intervals by resampling groups cover, and equal the resampled rows."""
+
+import numpy as np
+import pytest
+from simulate import clustered_scores, independent_scores
+from sklearn.metrics import roc_auc_score
+
+from probes.evaluation.bootstrap import GroupBootstrap, bootstrap_auroc
+from probes.evaluation.delong import delong_interval
+
+
+def test_bootstrap_equals_resampling_rows() -> None:
+    rng = np.random.default_rng(0)
+    y, scores, groups = clustered_scores(rng, 30, 0.7)
+    scores = scores.round(1)  # ties
+    resample = GroupBootstrap(y, groups, n_draws=20, seed=3)
+    for counts, value in zip(resample.counts, resample.draws(scores[None])[0], strict=True):
+        rows = np.concatenate(
+            [np.flatnonzero(groups == g) for g, count in enumerate(counts) for _ in range(int(count))]
+        )
+        assert value == pytest.approx(roc_auc_score(y[rows], scores[rows]), abs=1e-12)
+
+
+def test_bootstrap_draws_without_a_class_are_drawn_again_and_counted() -> None:
+    groups = ["a", "b", "c"]
+    result = bootstrap_auroc([0, 1, 0], [0.0, 1.0, 0.5], groups, n_draws=100)
+    assert result.redrawn > 10
+    assert 0 <= result.low <= result.high <= 1
+    with pytest.raises(ValueError, match="one group"):
+        bootstrap_auroc([0, 1], [0.0, 1.0], ["a", "a"])
+
+
+@pytest.mark.parametrize("auroc", [0.5, 0.75])
+def test_clustered_intervals_cover_and_ignoring_groups_does_not(auroc: float) -> None:
+    rng = np.random.default_rng(0)
+    runs = 1000  # 2.9 standard errors of a coverage of .95 on either side of .93 to .97
+    covered = {"percentile": 0, "delong": 0, "ignoring groups": 0}
+    for run in range(runs):
+        y, scores, groups = clustered_scores(rng, 100, auroc, icc=0.5)
+        found = {
+            "percentile": bootstrap_auroc(y, scores, groups, n_draws=200, seed=run),
+            "delong": delong_interval(y, scores, groups),
+            "ignoring groups": delong_interval(y, scores),
+        }
+        for name, interval in found.items():
+            covered[name] += interval.low <= auroc <= interval.high
+    assert 0.93 <= covered["percentile"] / runs <= 0.97
+    assert 0.93 <= covered["delong"] / runs <= 0.97
+    assert covered["ignoring groups"] / runs < 0.92
+
+
+def test_bca_covers_near_the_edge() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for run in range(400):
+        y, scores = independent_scores(rng, 40, 0.95)
+        interval = bootstrap_auroc(y, scores[0], n_draws=300, seed=run, method="bca")
+        hits += interval.low <= 0.95 <= interval.high
+    assert 0.91 <= hits / 400 <= 0.98
