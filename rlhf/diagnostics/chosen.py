@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from rlhf.diagnostics.incentive import Estimate
+from rlhf.diagnostics.incentive import ItemEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +25,16 @@ class BestOf:
     samples: int
     kl_bound: float
     """Nats that best-of-K moves the policy by, at most."""
-    right: Estimate
-    right_chosen: Estimate
-    right_change: Estimate
-    approved: Estimate
-    approved_chosen: Estimate
-    approved_change: Estimate
-    false_positive: Estimate | None
+    right: ItemEstimate
+    right_chosen: ItemEstimate
+    right_change: ItemEstimate
+    approved: ItemEstimate
+    approved_chosen: ItemEstimate
+    approved_change: ItemEstimate
+    false_positive: ItemEstimate | None
     """Approval of wrong samples; None where none is wrong (of all, or of what is chosen)."""
-    false_positive_chosen: Estimate | None
-    false_positive_change: Estimate | None
+    false_positive_chosen: ItemEstimate | None
+    false_positive_change: ItemEstimate | None
 
 
 def best_of(
@@ -75,7 +75,7 @@ def best_of(
 
     def three(
         values: np.ndarray, among: np.ndarray
-    ) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
+    ) -> tuple[ItemEstimate | None, ItemEstimate | None, ItemEstimate | None]:
         """Share before, share chosen and the change, of `values` over the samples in `among`."""
         ways = [(weight * among).sum(1) for weight in (even, chosen)]
         tops = [(weight * values * among).sum(1) for weight in (even, chosen)]
@@ -99,9 +99,9 @@ def best_of(
     return BestOf(items=items, samples=samples, kl_bound=bound, **named)  # pyright: ignore[reportArgumentType]
 
 
-def _estimate(value: float, drawn: np.ndarray, items: int) -> Estimate | None:
+def _estimate(value: float, drawn: np.ndarray, items: int) -> ItemEstimate | None:
     """Percentile interval; resamples without a wrong answer are left out, and without any there is none."""
     if not np.isfinite(value):
         return None
     low, high = np.percentile(drawn[np.isfinite(drawn)], [2.5, 97.5])
-    return Estimate(value=float(value), low=float(low), high=float(high), n=items)
+    return ItemEstimate(value=float(value), low=float(low), high=float(high), n=items)
