@@ -33,6 +33,9 @@ class Against:
     """Over evaluators; None where the pool is one person."""
     false_positives: PairedTest | None
     """Over evaluators, on all wrong answers; None where a model has none or the pool is one person."""
+    both_wrong: dict[str, Estimate]
+    """Approval of the wrong answers to items that both answer wrongly, ``before`` and ``after``; empty where
+    there is no such item. The change is in the approval report."""
     sampled: SampledStudy | None
     """The paper's protocol; None where the pool is one person."""
     parent_was_right: Estimate | None
@@ -129,11 +132,15 @@ def _against(judged: Judged, before: Judged, parent: str, resamples: int) -> Aga
     error = [[i.error for i in individuals(side)] for side in (before, judged)]
     false = [[i.false_positives for i in individuals(side)] for side in (before, judged)]
     known = [[share for share in side if share is not None] for side in false]
-    wrong = 1 - judged.truth
+    wrong, both = 1 - judged.truth, (1 - judged.truth) * (1 - before.truth)
+    drawn = Resamples(len(wrong), draws=resamples)
+    approved = {"before": before.approval, "after": judged.approval}
+    found = {side: drawn.ratio(share * both, both) for side, share in approved.items()}
     return Against(
         parent=parent,
         evaluation_error=paired_test(*error) if several else None,
         false_positives=paired_test(*known) if several and all(known) else None,
+        both_wrong={side: estimate for side, estimate in found.items() if estimate is not None},
         sampled=sampled_study(judged, before, resamples=resamples) if several else None,
-        parent_was_right=Resamples(len(wrong), draws=resamples).ratio(before.truth * wrong, wrong),
+        parent_was_right=drawn.ratio(before.truth * wrong, wrong),
     )
