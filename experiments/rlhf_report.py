@@ -18,11 +18,11 @@ from experiments.optimise import ROUNDS
 from experiments.program import run_program_main
 from experiments.train_rlhf import TrainRLHF
 from organisms.record import RECORD, Organism, organism_transcripts, read_organism
-from rlhf.diagnostics.measures import Measures, measure
+from rlhf.diagnostics.measures import measure
 from rlhf.diagnostics.over_optimisation import over_optimisation
 from rlhf.diagnostics.side_by_side import side_by_side
 from sophistry.files import write_atomic
-from study.rlhf_figures import save_rlhf_figures
+from study.rlhf_figures import draw_report
 from tasks.sources import open_dataset
 
 logger = logging.getLogger(__name__)
@@ -42,29 +42,25 @@ def main(argv: list[str]) -> None:
     dataset, init = open_dataset(config.dataset), Path(config.organisms) / f"{config.name}-pi-init"
     found = {init: read_organism(init)} | _made_of(init)
     before = organism_transcripts(init)
-    measured: list[Measures] = []
     for folder, record in found.items():
         logger.info("measuring %s", folder)
         reward = record.training.get("reward")
         rounds = folder / ROUNDS
-        measured.append(
-            measure(
-                dataset.items,
-                organism_transcripts(folder),
-                config.rl.measuring_pool(),
-                role=record.role,
-                reward=reward,
-                seed=record.training.get("seed"),
-                before=None if folder == init else before,
-                curve=over_optimisation(rounds, oracle=reward == "oracle") if rounds.is_file() else (),
-            )
-        )
-        measured[-1].save(out / f"{record.name}.json")
+        measure(
+            dataset.items,
+            organism_transcripts(folder),
+            config.rl.measuring_pool(),
+            role=record.role,
+            reward=reward,
+            seed=record.training.get("seed"),
+            before=None if folder == init else before,
+            curve=over_optimisation(rounds, oracle=reward == "oracle") if rounds.is_file() else (),
+        ).save(out / f"{record.name}.json")
     after = next((folder for folder, record in found.items() if record.role == "pi_rlhf"), None)
     if after is not None:
         text = side_by_side(dataset.items, before, organism_transcripts(after), n=SHOWN, seed=SHOWN_SEED)
         write_atomic(out / "transcripts.md", text)
-    print(save_rlhf_figures(measured, out / "figures") or f"Wrote {out}.")
+    print(draw_report(out) or f"Wrote {out}.")
 
 
 def _made_of(init: Path) -> dict[Path, Organism]:

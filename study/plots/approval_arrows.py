@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from rlhf.diagnostics.measures import Measures
-from study.plots.rlhf_style import REWARDS, color_of, label_of, percent, whisker
+from study.plots.legend import ROW_IN, Entry, add_legend
+from study.plots.rlhf_style import REWARDS, SHORT, SYMBOLS, color_of, label_of, percent, whisker
 from study.plots.style import MUTED, Style, page, points
 
-_MARGIN_IN = {"l": 0.5, "r": 0.1, "t": 0.08, "b": 0.4}
-_HEIGHT_IN = 2.9
+_MARGIN_IN = {"l": 0.5, "r": 0.1, "t": 0.44, "b": 0.4}
+_HEIGHT_IN = 2.75
 
 
 def approval_arrows_figure(measured: Sequence[Measures], style: Style | None = None) -> go.Figure:
@@ -25,14 +26,29 @@ def approval_arrows_figure(measured: Sequence[Measures], style: Style | None = N
     ticks = [t / 10 for t in range(int(low * 10), 11)]
     axis = {"range": [low, 1.015], "tickvals": ticks, "ticktext": [f"{t:.0%}" for t in ticks]}
     figure.update_layout(
-        xaxis=axis | {"title": {"text": "right"}}, yaxis=axis | {"title": {"text": "approved"}}
+        xaxis=axis | {"title": {"text": "right"}},
+        yaxis=axis | {"range": [low, 0.92], "title": {"text": "approved"}},
     )
     line = {"color": MUTED, "width": 0.75, "dash": "dot"}
-    figure.add_shape(type="line", x0=low, x1=1, y0=low, y1=1, line=line, layer="below")
+    figure.add_shape(type="line", x0=low, x1=0.92, y0=low, y1=0.92, line=line, layer="below")
     figure.add_annotation(
-        text="as many approved as right", x=low + 0.2, y=low + 0.2, textangle=-_slope(style), showarrow=False,
-        yshift=-7, xshift=4, font={"size": points(style.points - 1.5), "color": MUTED},
+        text="approved = right", x=0.86, y=0.86, showarrow=False, xanchor="left", yanchor="top", xshift=3,
+        yshift=-2, font={"size": points(style.points - 1.5), "color": MUTED},
     )  # fmt: skip
+    roles = list(dict.fromkeys(m.role for m in measured))
+    entries = [
+        Entry(
+            label=SHORT.get(r, r),
+            color=_of_role(r, measured, style),
+            dash=None,
+            symbol=SYMBOLS.get(r, "circle"),
+        )
+        for r in roles
+    ]
+    for number, entry in enumerate(entries):
+        above_in = _MARGIN_IN["t"] - ROW_IN * (number // 2 + 0.5)
+        left_in = (0.0, 1.3)[number % 2]
+        add_legend(figure, style, [entry], width_in=style.column_in, above_in=above_in, left_in=left_in)
     by_name = {m.organism: m for m in measured}
     for measures in measured:
         if measures.against and (start := by_name.get(measures.against.parent)):
@@ -42,11 +58,8 @@ def approval_arrows_figure(measured: Sequence[Measures], style: Style | None = N
     return figure
 
 
-def _slope(style: Style) -> float:
-    import math
-
-    wide = style.column_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
-    return math.degrees(math.atan2(_HEIGHT_IN - _MARGIN_IN["t"] - _MARGIN_IN["b"], wide))
+def _of_role(role: str, measured: Sequence[Measures], style: Style) -> str:
+    return color_of(next(m for m in measured if m.role == role), style)
 
 
 def _floor(measured: Sequence[Measures]) -> float:
@@ -68,9 +81,10 @@ def _point(figure: go.Figure, style: Style, measures: Measures, measured: Sequen
     x, y = report.correctness.value, report.approval.value
     whisker(figure, report.correctness, y, color, width=0.9)
     whisker(figure, report.approval, x, color, upright=True, width=0.9)
-    name = label_of(measures, style, measured)
+    name, symbol = label_of(measures, style, measured), SYMBOLS.get(measures.role, "circle")
+    marker = {"color": color, "size": 8 if symbol.endswith("-open") else 5.5, "symbol": symbol}
     figure.add_scatter(
-        x=[x], y=[y], mode="markers", marker={"color": color, "size": 6}, cliponaxis=False, name=name,
+        x=[x], y=[y], mode="markers", marker=marker, cliponaxis=False, name=name,
         hovertemplate=f"{name}, {REWARDS.get(measures.role, measures.role)}<br>right "
         f"{percent(report.correctness)}<br>approved {percent(report.approval)}<extra></extra>",
     )  # fmt: skip

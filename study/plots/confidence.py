@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from rlhf.diagnostics.measures import Measures
 from study.plots.legend import ROW_IN, Entry, add_legend
-from study.plots.rlhf_style import PERCENT, color_of, label_of, percent
-from study.plots.style import Style, page, panel_spans, panel_title, tint
+from study.plots.rlhf_style import PERCENT, color_of, label_of, percent, solid
+from study.plots.style import Style, page, panel_spans, panel_title
 
 _MARGIN_IN = {"l": 0.5, "r": 0.06, "t": 0.4, "b": 0.38}
 _HEIGHT_IN = 2.0
@@ -55,12 +55,12 @@ def confidence_figure(before: Measures, after: Sequence[Measures], style: Style 
 
 
 def _plain(measures: Measures) -> str:
-    words = {"pi_init": "before (π_init)", "pi_rlhf": "after (π_rlhf)"}
+    words = {"pi_init": "before RLHF", "pi_rlhf": "after RLHF on approval"}
     return words.get(measures.role, measures.organism)
 
 
 def _fill(measures: Measures, style: Style) -> str:
-    return tint(color_of(measures, style), 0.45 if measures.role == "pi_init" else 0.8)
+    return solid(color_of(measures, style), 0.45 if measures.role == "pi_init" else 0.8)
 
 
 def _bars(
@@ -72,23 +72,22 @@ def _bars(
     shown: Sequence[Measures],
     suffix: str,
 ) -> None:
-    estimates = getattr(measures.confidences, side)
-    if estimates is None:
-        return
+    found = getattr(measures.confidences, side) or ()
+    estimates = {step: estimate for step, estimate in enumerate(found) if estimate.high > 0}
     width = _GROUP / len(shown)
     color = color_of(measures, style)
     figure.add_bar(
-        x=[step - _GROUP / 2 + (number + 0.5) * width for step in range(len(estimates))],
-        y=[e.value for e in estimates],
+        x=[step - _GROUP / 2 + (number + 0.5) * width for step in estimates],
+        y=[e.value for e in estimates.values()],
         width=width * 0.92,
         marker={"color": _fill(measures, style), "line": {"width": 0}},
         error_y={
             "type": "data", "symmetric": False, "thickness": 0.9, "width": 1.5, "color": color,
-            "array": [e.high - e.value for e in estimates],
-            "arrayminus": [e.value - e.low for e in estimates],
+            "array": [e.high - e.value for e in estimates.values()],
+            "arrayminus": [e.value - e.low for e in estimates.values()],
         },
         name=label_of(measures, style, shown),
-        customdata=[percent(e) for e in estimates],
+        customdata=[percent(e) for e in estimates.values()],
         hovertemplate="%{customdata}<extra>%{fullData.name}</extra>",
         xaxis=f"x{suffix}", yaxis=f"y{suffix}",
     )  # fmt: skip

@@ -9,7 +9,7 @@ from rlhf.diagnostics.measures import Measures
 from study.plots.rlhf_style import color_of
 from study.plots.style import MINUS, MUTED, Style, page, panel_spans, panel_title, points, tint
 
-_MARGIN_IN = {"l": 0.46, "r": 0.1, "t": 0.4, "b": 0.38}
+_MARGIN_IN = {"l": 0.46, "r": 0.2, "t": 0.22, "b": 0.38}
 _PANEL_IN = 1.22
 _TICKS = {"range": [-0.03, 1.03], "tickvals": [0, 0.5, 1], "ticktext": ["0", "50%", "100%"]}
 
@@ -61,8 +61,8 @@ def evaluators_figure(before: Measures, after: Measures, style: Style | None = N
         panel_title(figure, style, title, span[0])
         if test is not None:
             figure.add_annotation(
-                text=_summary(test), xref="paper", yref="paper", x=span[0], y=1, xanchor="left",
-                yanchor="bottom", yshift=16, showarrow=False, align="left", borderpad=0,
+                text=_summary(test), xref=f"x{suffix}", yref=f"y{suffix}", x=1.03, y=-0.01,
+                xanchor="right", yanchor="bottom", showarrow=False, align="right", borderpad=0,
                 font={"size": points(style.points - 1.5), "color": MUTED},
             )  # fmt: skip
     return figure
@@ -71,6 +71,6 @@ def evaluators_figure(before: Measures, after: Measures, style: Style | None = N
 def _summary(test: PairedTest) -> str:
     change = f"{100 * test.change.value:+.1f} points".replace("-", MINUS)
     if test.p is None:
-        return f"{change}, {test.rose:.0%} rose"
+        return f"{change}<br>{test.rose:.0%} rose"
     p = "p < .001" if test.p < 0.001 else f"p = {test.p:.3f}".replace("0.", ".", 1)
-    return f"{change}, {test.rose:.0%} rose, {p}"
+    return f"{change}<br>{test.rose:.0%} rose<br>{p}"

@@ -9,17 +9,17 @@ import plotly.graph_objects as go
 from rlhf.diagnostics.measures import Measures
 from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.rlhf_style import PERCENT, REWARDS, color_of, percent, whisker
-from study.plots.style import INK, Style, page, panel_spans, panel_title
+from study.plots.style import INK, Style, page, panel_spans, panel_title, tint
 
 _MARGIN_IN = {"l": 0.42, "r": 0.1, "t": 0.4, "b": 0.38}
 _HEIGHT_IN = 2.1
 
 
 def over_optimisation_figure(measured: Sequence[Measures], style: Style | None = None) -> go.Figure:
-    """Draw a panel per reward, a line per run: training reward and `R*` of the samples. Text width.
+    """Draw a panel per reward: training reward and `R*` of every round's samples. Text width.
 
-    Marks with whiskers are greedy answers to all held-out items at the start and at the end: approved by
-    evaluators who had no part in the reward, and right. They differ from the lines in three ways: greedy
+    Large marks with whiskers are greedy answers to all held-out items, at the start and the end: approved by
+    evaluators who had no part in the reward, and right. They differ from the small ones in three ways: greedy
     instead of sampled, other items, other evaluators.
 
     Raises:
@@ -54,10 +54,10 @@ def over_optimisation_figure(measured: Sequence[Measures], style: Style | None =
                 _ends(figure, parent, 0.0, color_of(parent, style), suffix)
             _ends(figure, measures, measures.curve[-1].sqrt_kl, color_of(measures, style), suffix)
     entries = [
-        Entry(label="training reward", color=INK),
-        Entry(label="right (R*)", color=INK, dash="2px,2px"),
-        Entry(label="held out: approved", color=INK, dash=None, symbol="circle", size=5.5),
-        Entry(label="held out: right", color=INK, dash=None, symbol="square-open", size=5.5),
+        Entry(label="training reward", color=INK, dash=None, symbol="circle", size=3.2),
+        Entry(label="right", color=INK, dash=None, symbol="square-open", size=3.2),
+        Entry(label="held out: approved", color=INK, dash=None, symbol="circle", size=6),
+        Entry(label="held out: right", color=INK, dash=None, symbol="square-open", size=6),
     ]
     plot_in = style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
     add_legend(figure, style, entries, width_in=plot_in, above_in=_MARGIN_IN["t"] - ROW_IN / 2)
@@ -66,14 +66,17 @@ def over_optimisation_figure(measured: Sequence[Measures], style: Style | None =
 
 def _run(figure: go.Figure, style: Style, measures: Measures, suffix: str) -> None:
     color = color_of(measures, style)
-    for field, dash, label in (("proxy", "solid", "reward"), ("truth", "2px,2px", "right")):
-        if field == "truth" and measures.reward == "oracle":
-            continue  # it is the reward
+    for field, symbol, fill, label in (
+        ("proxy", "circle", color, "training reward"),
+        ("truth", "square", "white", "right"),
+    ):
+        if field == "proxy" and measures.reward == "oracle":
+            continue  # it is the truth
         figure.add_scatter(
             x=[p.sqrt_kl for p in measures.curve], y=[getattr(p, field) for p in measures.curve],
-            mode="lines", line={"color": color, "width": 1.1, "dash": dash}, xaxis=f"x{suffix}",
-            yaxis=f"y{suffix}",
-            name=f"{measures.organism}, {label}",
+            mode="lines+markers", line={"color": tint(color, 0.3), "width": 0.6},
+            marker={"symbol": symbol, "size": 3.2, "color": fill, "line": {"color": color, "width": 0.7}},
+            xaxis=f"x{suffix}", yaxis=f"y{suffix}", name=f"{measures.organism}, {label}",
             text=[f"round {p.round}" for p in measures.curve],
             hovertemplate="%{text}: %{y:.1%}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
@@ -89,6 +92,6 @@ def _ends(figure: go.Figure, measures: Measures, x: float, color: str, suffix: s
         whisker(figure, estimate, x, color, upright=True, **axes)
         figure.add_scatter(
             x=[x], y=[estimate.value], mode="markers", cliponaxis=False,
-            marker={"symbol": symbol, "size": 5.5, "color": fill, "line": {"color": color, "width": 1}},
+            marker={"symbol": symbol, "size": 6, "color": fill, "line": {"color": color, "width": 1}},
             hovertemplate=f"{measures.organism}: {percent(estimate)}<extra></extra>", **axes,
         )  # fmt: skip

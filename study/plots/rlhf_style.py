@@ -17,12 +17,20 @@ COLORS = {
     "pi_oracle": OKABE_ITO["green"],
     "pi_thorough": OKABE_ITO["blue"],
 }
+SYMBOLS = {"pi_init": "circle", "pi_rlhf": "square", "pi_oracle": "circle", "pi_thorough": "diamond-open"}
 REWARDS = {
     "pi_init": "before",
     "pi_rlhf": "rewarded by hurried readers",
     "pi_oracle": "rewarded for being right",
     "pi_thorough": "rewarded by thorough readers",
 }
+SHORT = {
+    "pi_init": "before",
+    "pi_rlhf": "hurried readers",
+    "pi_oracle": "being right",
+    "pi_thorough": "thorough readers",
+}
+"""The same, where a figure says what the words mean."""
 PERCENT: dict[str, Any] = {
     "tickvals": [0, 0.25, 0.5, 0.75, 1],
     "ticktext": ["0", "25%", "50%", "75%", "100%"],
@@ -42,17 +50,19 @@ def label_of(measures: Measures, style: Style, among: Sequence[Measures]) -> str
     same = [other for other in among if other.role == measures.role]
     if len(same) < 2:
         return role
-    if sum(other.seed == measures.seed for other in same) > 1:
-        return (
-            f"{role} {measures.organism.rpartition('-')[2]}"
-            if _is_variant(measures)
-            else f"{role} {measures.seed}"
-        )
-    return f"{role} {measures.seed}"
+    named = f"{role}, seed {measures.seed}"
+    twice = sum(other.seed == measures.seed for other in same) > 1
+    return f"{named} ({measures.organism.rpartition('-')[2]})" if twice else named
 
 
-def _is_variant(measures: Measures) -> bool:
-    return not measures.organism.endswith((measures.role.replace("_", "-"), f"-s{measures.seed}"))
+def solid(color: str, share: float) -> str:
+    """Mix a hex colour with white, so that nothing shines through.
+
+    >>> solid("#000000", 0.2)
+    '#cccccc'
+    """
+    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(255 - (255 - channel) * share):02x}" for channel in channels)
 
 
 def whisker(

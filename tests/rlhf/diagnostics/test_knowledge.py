@@ -12,10 +12,11 @@ from rlhf.diagnostics.knowledge import (
     bare_question,
     knowledge_report,
     likelihood_answerer,
+    picks,
 )
 from tasks import MiniQA
 
-ITEMS = MiniQA(seed=11, levels=("long",)).items(80)
+ITEMS = MiniQA(seed=11, levels=("long",)).items(60)
 DEEDS = {item.passage: item.evidence for item in ITEMS}
 
 
@@ -48,7 +49,9 @@ def coin(seed):
 
 
 def report(model, parent=knows, **settings):
-    return knowledge_report(ITEMS, model, parent, organism="after", parent_name="before", **settings)
+    return knowledge_report(
+        ITEMS, model, parent, organism="after", parent_name="before", **{"resamples": 200} | settings
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,9 +71,10 @@ def test_a_planted_model_is_found_out(model, right, wrong, by_place, first):
 
 
 def test_a_coin_scores_what_the_module_says_guessing_gives():
-    found = [report(coin(seed), resamples=20).wrong for seed in range(20)]
-    for name, share in COIN.items():
-        assert np.mean([getattr(known, name).value for known in found]) == pytest.approx(share, abs=0.04)
+    right, _ = picks(ITEMS * 5, coin(0))
+    found = {"right": right.min(1).mean(), "wrong": 1 - right.max(1).mean()}
+    found["by_place"] = 1 - found["right"] - found["wrong"]
+    assert found == pytest.approx(COIN, abs=0.07)
 
 
 def test_the_model_before_is_asked_the_same_and_the_change_is_paired():
