@@ -58,7 +58,9 @@ def main(argv: list[str]) -> None:
         ).save(out / f"{record.name}.json")
     after = next((folder for folder, record in found.items() if record.role == "pi_rlhf"), None)
     if after is not None:
-        text = side_by_side(dataset.items, before, organism_transcripts(after), n=SHOWN, seed=SHOWN_SEED)
+        text = side_by_side(
+            dataset.items, before, organism_transcripts(after), n=min(SHOWN, len(before)), seed=SHOWN_SEED
+        )
         write_atomic(out / "transcripts.md", text)
     print(draw_report(out) or f"Wrote {out}.")
 

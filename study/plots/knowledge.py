@@ -10,7 +10,7 @@ from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.rlhf_style import PERCENT, percent, solid
 from study.plots.style import INK, OKABE_ITO, Style, inches, page, points
 
-_MARGIN_IN = {"l": 1.62, "r": 0.14, "t": 0.4, "b": 0.36}
+_MARGIN_IN = {"l": 1.62, "r": 0.22, "t": 0.3, "b": 0.36}
 _ROW_IN = 0.22
 _PARTS = {
     "right": ("right option, both orders", solid(OKABE_ITO["green"], 0.75)),
