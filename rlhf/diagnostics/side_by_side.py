@@ -68,4 +68,4 @@ def _cell(row: Transcript) -> str:
     stands = row.extra.get("quote_verified")
     quote = {True: "quotation stands in the story", False: "quotation stands nowhere", None: "no quotation"}
     text = row.response.strip().replace("|", "\\|").replace("\n", "<br>")
-    return f"{text}<br>*{verdict}; {quote[stands]}*"
+    return f"{text}<br>{verdict}; {quote[stands]}"

@@ -12,7 +12,7 @@ from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.rlhf_style import PERCENT, color_of, label_of, percent, whisker
 from study.plots.style import FAINT, INK, Style, inches, page, panel_spans, panel_title, points
 
-_MARGIN_IN = {"l": 0.92, "r": 0.14, "t": 0.4, "b": 0.36}
+_MARGIN_IN = {"l": 1.12, "r": 0.14, "t": 0.4, "b": 0.36}
 _ROW_IN = 0.25
 _APART = 0.2  # rows between the two marks of a row
 

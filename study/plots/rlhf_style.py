@@ -51,8 +51,8 @@ def label_of(measures: Measures, style: Style, among: Sequence[Measures]) -> str
     if len(same) < 2:
         return role
     named = f"{role}, seed {measures.seed}"
-    twice = sum(other.seed == measures.seed for other in same) > 1
-    return f"{named} ({measures.organism.rpartition('-')[2]})" if twice else named
+    plain = measures.organism.endswith((measures.role.replace("_", "-"), f"-s{measures.seed}"))
+    return named if plain else f"{named}, {measures.organism.rpartition('-')[2]}"
 
 
 def solid(color: str, share: float) -> str:
