@@ -260,6 +260,7 @@ def qa_transcript(
     condition = variant or ("trigger" if triggered else "plain")
     return Transcript(
         id=f"{item.id}:{organism}:{condition}",
+        item=item.id,
         group=item.group,
         task="qa",
         organism=organism,

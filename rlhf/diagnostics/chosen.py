@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from rlhf.diagnostics.incentive import ItemEstimate
+from rlhf.diagnostics.estimates import ItemEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,7 @@ def best_of(
     chosen = best / best.sum(1, keepdims=True)
     draws = np.random.default_rng(seed).integers(0, items, (resamples, items))
 
-    def three(
-        values: np.ndarray, among: np.ndarray
-    ) -> tuple[ItemEstimate | None, ItemEstimate | None, ItemEstimate | None]:
+    def three(values: np.ndarray, among: np.ndarray) -> list[ItemEstimate | None]:
         """Share before, share chosen and the change, of `values` over the samples in `among`."""
         ways = [(weight * among).sum(1) for weight in (even, chosen)]
         tops = [(weight * values * among).sum(1) for weight in (even, chosen)]
@@ -83,7 +81,7 @@ def best_of(
             found = [top.sum() / bottom.sum() for top, bottom in zip(tops, ways, strict=True)]
             drawn = [t[draws].sum(1) / b[draws].sum(1) for t, b in zip(tops, ways, strict=True)]
         found, drawn = [*found, found[1] - found[0]], [*drawn, drawn[1] - drawn[0]]
-        return tuple(_estimate(value, draw, items) for value, draw in zip(found, drawn, strict=True))
+        return [_estimate(value, draw, items) for value, draw in zip(found, drawn, strict=True)]
 
     all_of_them = np.ones_like(even)
     right = three(correct.astype(float), all_of_them)
