@@ -113,13 +113,6 @@ class Transcript:
         """All fields as plain JSON types."""
         return dataclasses.asdict(self)
 
-    @property
-    def prompt_text(self) -> str:
-        """The prompt without template: the text of its messages, one after another."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        return "\n\n".join(message["content"] for message in self.prompt)
-
 
 def _check_prompt(row_id: str, prompt: Any) -> None:
     if isinstance(prompt, str):
