@@ -3,10 +3,15 @@
 import os
 
 import pytest
+import typecheck
+from threadpoolctl import threadpool_limits
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))  # pytest's plugins have loaded NumPy's library by now
+typecheck.check_shapes()
 
 
 def pytest_configure(config: pytest.Config) -> None:
