@@ -1,5 +1,6 @@
 """Settings every test shares: one thread (two cores are shared), no network, no GPU, shapes checked."""
 
+import gc
 import os
 
 import pytest
@@ -18,3 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs from a run that leaves out the tests made for them: the others compare with the CPU."""
     if "not gpu" in config.option.markexpr:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later garbage collection: walking it takes .3 s each time."""
+    gc.collect()
+    gc.freeze()

@@ -4,25 +4,25 @@ Its wrapper costs .1 ms a call and goes around every function of a module, so mo
 to pyright. An int is accepted where a float is asked for: PEP 484 says so too, plain beartype does not.
 """
 
-from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
+from jaxtyping._import_hook import _JaxtypingLoader
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = "sophistry tasks activations probes organisms backdoor rlhf study experiments".split()
-OUTSIDE = "torch transformers scipy.stats sklearn.linear_model pandas".split()
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def check_shapes() -> None:
-    """Check the shapes in all of our modules that are imported from now on.
-
-    What others wrote is imported first: jaxtyping compiles anew all that is imported while it loads a module.
-    """
-    for name in OUTSIDE:
-        import_module(name)
+    """Check the shapes in all of our modules that are imported from now on."""
+    # jaxtyping keeps compiled code apart, also that of whatever a checked module imports: without this all of
+    # PyTorch, transformers and scikit-learn is compiled anew.
+    _JaxtypingLoader.exec_module = SourceFileLoader.exec_module
+    _JaxtypingLoader.get_code = _compiled
     install_import_hook(modules_with_shapes(), "typecheck.checked")
 
 
@@ -34,3 +34,7 @@ def modules_with_shapes() -> list[str]:
         for path in files
         if "\nfrom jaxtyping import" in path.read_text()
     ]
+
+
+def _compiled(loader: _JaxtypingLoader, name: str) -> CodeType:
+    return loader.source_to_code(loader.get_data(loader.path), loader.path)
