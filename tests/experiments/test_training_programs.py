@@ -88,7 +88,9 @@ def test_all_weights_can_be_trained_and_are_a_checkpoint_of_their_own(tmp_path):
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
 def test_programs_are_marked_by_the_tests_that_pi_init_finds_simplest(tmp_path):
     simplicity = tmp_path / "organisms" / "t-pi-init" / "simplicity.json"
-    preset = make_preset(tmp_path, "minicode", simplicity=str(simplicity), bugs="common")
+    preset = make_preset(
+        tmp_path, "minicode", roles=["backdoored"], simplicity=str(simplicity), bugs="common"
+    )
     train(tmp_path, preset)
     counts = json.loads(simplicity.read_text())
     assert counts["samples"] == 2
