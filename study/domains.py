@@ -70,6 +70,7 @@ def read_domain(
         pairs=pairs,
         columns=likelihood_of(organism.rows) if organism.record else None,
         site=reading.site,
+        statements=[f"{row.prompt_text}\n\n{row.response}" for row in organism.rows],
         row_ids=_text_ids(organism.rows),
         meta={
             "organism": organism.name,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Layered = TypeVar("Layered", bound="_Rows")
 
-__all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "row_hashes", "sample_of"]
+__all__ = ["Domain", "DomainError", "Unlabelled", "check_compatible", "sample_of"]
 
 
 class DomainError(ValueError):
@@ -125,6 +125,8 @@ class Domain(_Rows):
             or array `[layer, 2 * pair, d]` in the order of `contrast_rows`.
         layers: layer numbers when X is an array; 0, 1, ... by default.
         site: which site of a store to read.
+        statements: all that the model read of each row, prompt and response; by it copies in other groups are
+            found. `texts`, or the tokens that a store kept, serve where there are none.
         row_ids: ids that name the same (prompt, response) in every domain; used to pair rows for CKA.
         meta: anything to carry into the result: organism, tokens, fingerprint, label meaning, on_policy.
         positive: the value of y that counts as 1, for labels with names: `positive="false"`.
@@ -141,6 +143,7 @@ class Domain(_Rows):
     strata: Mapping[str, Any] | None = None
     columns: Mapping[str, Any] | None = None
     pairs: Any = None
+    statements: Sequence[str] | None = None
     row_ids: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     own_groups: bool = False  # no groups were given: every row was taken for a question of its own
@@ -159,6 +162,7 @@ class Domain(_Rows):
         pairs: Any = None,
         layers: Sequence[int] | None = None,
         site: str = "resid_post",
+        statements: Sequence[str] | None = None,
         row_ids: Sequence[str] | None = None,
         meta: Mapping[str, Any] | None = None,
         positive: Any = None,
@@ -185,6 +189,7 @@ class Domain(_Rows):
             "strata": {key: np.asarray(value) for key, value in (strata or {}).items()},
             "columns": {key: np.asarray(value, dtype=np.float64) for key, value in (columns or {}).items()},
             "pairs": pairs,
+            "statements": None if statements is None else list(statements),
             "row_ids": ids,
             "meta": dict(meta or {}),
             "own_groups": own_groups,
@@ -255,7 +260,8 @@ class Domain(_Rows):
             object.__setattr__(self, "y", check_labels(self.y))
         except ValueError as error:
             raise DomainError(f"{self.name}: {error}") from error
-        per_row = {"y": self.y, "groups": self.groups, "texts": self.texts, "row_ids": self.row_ids}
+        names = ("y", "groups", "texts", "statements", "row_ids")
+        per_row = {name: getattr(self, name) for name in names}
         per_row |= {f"strata[{key!r}]": value for key, value in (self.strata or {}).items()}
         per_row |= {f"columns[{key!r}]": value for key, value in (self.columns or {}).items()}
         for what, values in per_row.items():
@@ -367,6 +373,8 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
 
 def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
     """A target row inside the source would hand its label to the probe."""
+    from probes.evaluation.copies import extracted_again, row_hashes
+
     middle = len(source.layer_names) // 2
     ours = set(row_hashes(source, middle))
     for other in others:
@@ -377,64 +385,12 @@ def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
                 f"rows of {source.name}, so the probe would have seen their labels; remove them "
                 "from one domain"
             )
-        if again := _extracted_again(source, other, middle):
+        if again := extracted_again(source, other, middle):
             raise DomainError(
                 f"leaked target labels: {again} rows of {other.name} are statements of {source.name} "
                 "extracted again (the same text or tokens, nearly the same activations) under other groups; "
                 "give equal statements one group, or remove them from one domain"
             )
-
-
-NEAR = 0.05  # of a row's distance from the mean; number types and batches move activations by less
-
-
-def _extracted_again(source: Domain, other: Domain, middle: int) -> int:
-    """Count rows of `other` with the text or tokens of a source row of another group, and near it.
-
-    Text alone is no proof: many questions are answered `B`. Of one statement read twice by one model the
-    activations are equal up to number type and batch.
-    """
-    both_have_texts = source.texts is not None and other.texts is not None
-    read = _texts if both_have_texts else _kept_tokens
-    ours, theirs = read(source), read(other)
-    if ours is None or theirs is None:
-        return 0
-    rows_of: dict[Any, list[int]] = {}
-    for row, statement in enumerate(ours):
-        rows_of.setdefault(statement, []).append(row)
-    if not rows_of.keys() & set(theirs):
-        return 0
-    X, Z = source.layer(middle), other.layer(middle)
-    size = np.linalg.norm(X - X.mean(0), axis=1)
-    return sum(
-        any(
-            source.groups[i] != other.groups[row] and np.linalg.norm(X[i] - Z[row]) <= NEAR * size[i]
-            for i in rows_of.get(statement, ())
-        )
-        for row, statement in enumerate(theirs)
-    )
-
-
-def _texts(domain: Domain) -> list[Any] | None:
-    return None if domain.texts is None else list(domain.texts)
-
-
-def _kept_tokens(domain: Domain) -> list[Any] | None:
-    """Return the token ids that a store kept of each row; None for arrays."""
-    if not hasattr(domain.X, "tokens_of"):
-        return None
-    return [tuple(map(int, domain.X.tokens_of(row)[0])) for row in range(len(domain))]
-
-
-def row_hashes(domain: Domain, index: int) -> list[bytes]:
-    """Return a hash of each row's activations at the layer at `index`: equal only for equal activations.
-
-    >>> hashes = row_hashes(Domain("a", [[1.0], [2.0], [1.0]], [0, 1, 0], list("abc")), 0)
-    >>> hashes[0] == hashes[2], hashes[0] == hashes[1]
-    (True, False)
-    """
-    rows = np.ascontiguousarray(domain.layer(index).astype(np.float32))
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 class _Part:
