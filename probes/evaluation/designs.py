@@ -46,6 +46,7 @@ class Setup:
     options: TransferOptions
     seed: int
     headline: bool
+    controlled: bool  # controls are scored beside this family
 
     def crossing(self, fitted_on: Domain, scored_on: Domain) -> dict[str, int] | None:
         """Return the folds to respect when the two domains share groups, else None."""
@@ -79,6 +80,7 @@ class Findings:
     evaluations: list[Any] = field(default_factory=list)
     layer_curves: list[Any] = field(default_factory=list)
     controls: list[Any] = field(default_factory=list)
+    family_controls: list[Any] = field(default_factory=list)
     strata: list[Any] = field(default_factory=list)
     repairs: list[Any] = field(default_factory=list)
     geometry: list[Any] = field(default_factory=list)
@@ -91,6 +93,10 @@ class Findings:
     def as_tuples(self) -> dict[str, Any]:
         """Return every list as a tuple."""
         return {item.name: tuple(getattr(self, item.name)) for item in fields(self)}
+
+    def controls_of(self, probe: str) -> list[Any]:
+        """Return the controls that were scored beside a family."""
+        return [control for control in (*self.controls, *self.family_controls) if control.probe == probe]
 
     def find(self, design: str, probe: str, scored_on: str) -> Any:
         """Return the evaluation of a design, or None."""
