@@ -245,7 +245,10 @@ class Domain(_Rows):
         X = store if rows == list(range(len(ids))) else _Part(store, rows)
         y = [known[row] for row in taken]
         chosen = [every[row] for row in rows]
-        return cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
+        domain = cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
+        # rows that came without a group have their own id as one: nobody said what belongs together
+        object.__setattr__(domain, "own_groups", groups is None and [str(group) for group in every] == ids)
+        return domain
 
     def _check(self) -> None:
         if not _is_store(self.X) and np.ndim(self.X) not in (2, 3):
@@ -418,6 +421,10 @@ class _Part:
 def _named_labels(name: str, y: Any, positive: Any) -> np.ndarray:
     """Turn labels of two values into 0/1."""
     values = list(y)
+    try:
+        group_names(values, "labels")  # a missing label is not the other value
+    except ValueError as error:
+        raise DomainError(f"{name}: {error}") from error
     others = {str(value) for value in values if value != positive}
     if positive not in values or len(others) != 1:
         found = sorted({str(value) for value in values})
