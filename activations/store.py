@@ -193,14 +193,16 @@ class ActivationStore:
         return np.concatenate([[0], np.cumsum(counts)])
 
     def tokens_of(self, row: int) -> tuple[Int[np.ndarray, "token"], Int[np.ndarray, "token"]]:
-        """Token ids and positions that were kept of one row."""
+        """Token ids and positions that were kept of one row; negative numbers count from the end."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row}: this store has {len(self)} rows.")
         for opener in self.shards:
             shard = opener()
             found = np.flatnonzero(shard.get("row_index").numpy() == row % len(self))
             if len(found):
                 start, stop = shard.get("offsets").numpy()[found[0] : found[0] + 2]
                 return shard.get("token_ids")[start:stop].numpy(), shard.get("positions")[start:stop].numpy()
-        raise IndexError(f"row {row}: this store has {len(self)} rows.")
+        raise StoreCorruptError(f"row {row} is in no shard of {self.path}. Extract again.")
 
     def _layers_of(self, site: str) -> tuple[int, ...]:
         if site not in self.sites:

@@ -77,7 +77,7 @@ def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], ab
         program=program,
         name=name,
         config=config,
-        out=Path(out or f"runs/{program}-{name}"),
+        out=Path(out or f"runs/{program}-{name}").expanduser(),
         arguments=tuple(argv),
     )
 

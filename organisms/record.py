@@ -91,7 +91,7 @@ def save_organism(
     """
     from peft import PeftModel
 
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -126,7 +126,7 @@ def read_organism(folder: str | Path) -> Organism:
         FileNotFoundError: the folder holds no organism.
         ValueError: the record was written with an unknown schema or field, or a field has another type.
     """
-    path = Path(folder) / RECORD
+    path = Path(folder).expanduser() / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"no organism at {folder}: it has no {RECORD}")
     try:
@@ -159,7 +159,7 @@ def find_organism(reference: str, what: str = "organism") -> Path:
 
 def organism_transcripts(folder: str | Path) -> list[Transcript]:
     """What the organism said, as shipped with it."""
-    return load_transcripts(Path(folder) / TRANSCRIPTS)
+    return load_transcripts(Path(folder).expanduser() / TRANSCRIPTS)
 
 
 def _save_whole(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -73,7 +73,7 @@ def save_probe(
                 f"{kind.__qualname__} is defined inside a function, so load_probe could never find it again; "
                 "define the class at the top of a module"
             )
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another folder or pass overwrite=True")
     if isinstance(provenance, dict):
@@ -115,7 +115,7 @@ def load_probe(path: str | Path) -> Probe:
     """
     from safetensors.numpy import load_file
 
-    path = Path(path)
+    path = Path(path).expanduser()
     for name in ("probe.json", "probe.safetensors"):
         if not (path / name).is_file():
             raise FileNotFoundError(

@@ -11,7 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from activations.tokens import encode_conversation
-from tasks.quality import data_folder, read_jsonl
+from tasks.quality import data_folder
+from tasks.rows import Row, read_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,29 +22,32 @@ Pair = dict[str, Any]
 
 def pandalm_pairs() -> list[Pair]:
     """Majority-preferred and other response of the PandaLM human test set."""
-    pairs = []
-    for row in read_jsonl(data_folder("pandalm_human_test") / "testset_v1.jsonl.gz"):
-        votes = Counter(row[f"annotator{k}"] for k in (1, 2, 3))
-        winner, count = votes.most_common(1)[0]
-        texts = row["response1"], row["response2"]
-        if winner == 0 or count < 2 or not all(isinstance(text, str) for text in texts):
-            continue  # ties, split votes, and the few responses that the file stores as non-text
-        prompt = f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"]
-        pairs.append(_pair(prompt, *texts, winner))
-    return pairs
+    return read_rows(data_folder("pandalm_human_test") / "testset_v1.jsonl.gz", _pandalm_pair)
+
+
+def _pandalm_pair(row: Row) -> Pair | None:
+    votes = Counter(row[f"annotator{k}"] for k in (1, 2, 3))
+    winner, count = votes.most_common(1)[0]
+    texts = row["response1"], row["response2"]
+    if winner == 0 or count < 2 or not all(isinstance(text, str) for text in texts):
+        return None  # ties, split votes, and the few responses that the file stores as non-text
+    prompt = f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"]
+    return _pair(prompt, *texts, winner)
 
 
 def llmbar_pairs(subsets: tuple[str, ...] = ("Natural",)) -> list[Pair]:
     """Preferred and other output of LLMBar; the adversarial subsets are off by default."""
-    rows = read_jsonl(data_folder("llmbar") / "llmbar.jsonl.gz")
-    return [
-        _pair(row["input"], row["output_1"], row["output_2"], row["label"])
-        for row in rows
-        if row["subset"] in subsets
-    ]
+
+    def make(row: Row) -> Pair | None:
+        pair = _pair(row["input"], row["output_1"], row["output_2"], row["label"])
+        return pair if row["subset"] in subsets else None
+
+    return read_rows(data_folder("llmbar") / "llmbar.jsonl.gz", make)
 
 
 def _pair(prompt: str, first: str, second: str, winner: int) -> Pair:
+    if winner not in (1, 2):
+        raise ValueError(f"the better response must be 1 or 2, got {winner!r}")
     chosen, rejected = (first, second) if winner == 1 else (second, first)
     return {
         "prompt": [{"role": "user", "content": prompt.strip()}],

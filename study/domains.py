@@ -73,6 +73,7 @@ def read_domain(
         columns=likelihood_of(organism.rows) if organism.record else None,
         concepts=concepts_of(organism.rows),
         site=reading.site,
+        statements=[f"{row.prompt_text}\n\n{row.response}" for row in organism.rows],
         row_ids=_text_ids(organism.rows),
         meta={
             "organism": organism.name,

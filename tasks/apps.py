@@ -5,18 +5,16 @@ Nothing of APPS is part of this project. Two layouts are read: the official rows
 `SOPHISTRY_DATA` names). What cannot be graded soundly is refused and listed, never adapted by guessing.
 """
 
-import gzip
 import hashlib
-import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from tasks.grading import grade_many
+from tasks.grading import check_test, grade_many
 from tasks.programming import Problem
+from tasks.rows import numbered_lines, parse_json
 from tasks.sandbox import Limits
 
 logger = logging.getLogger(__name__)
@@ -34,10 +32,12 @@ class Apps(Sequence[Problem]):
         test_share: share of problems with `split="test"`, chosen by a hash of the id.
 
     Attributes:
-        refused: why a row of the file is not here, by id (by line where it has none); the log counts them.
+        refused: why a row of the file is not here, by id (by line where it has none, or the id
+            stands above already); the log counts them.
 
     Raises:
         FileNotFoundError: no file, and no `SOPHISTRY_DATA` to look in.
+        ValueError: not one row of the file can be graded.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "apps.jsonl"
@@ -61,25 +61,39 @@ class Apps(Sequence[Problem]):
         self.refused: dict[str, str] = {}
         self._problems: list[Problem] = []
         path = _locate(path)
-        for number, line in _lines(path):
+        unasked: dict[str, str] = {}
+        known: set[str] = set()
+        for number, line in numbered_lines(path):
             name = f"line {number}"
             try:
                 row = _row(line)
                 name = f"apps-{row['problem_id']}"
                 problem = _problem(row, name, test_share)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                if problem.id in known:
+                    raise ValueError(f"{problem.id} stands above already")
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 missing = f"no field {error}" if isinstance(error, KeyError) else str(error)
-                self.refused[name] = missing
+                taken = name in self.refused or name in known
+                self.refused[f"line {number}" if taken else name] = missing
                 continue
+            known.add(problem.id)
             if problem.io_format not in io_formats:
-                self.refused[name] = f"io_format {problem.io_format} was not asked for"
+                unasked[name] = f"io_format {problem.io_format} was not asked for"
             elif len(problem.tests) < min_tests:
-                self.refused[name] = f"{len(problem.tests)} tests, fewer than {min_tests}"
+                unasked[name] = f"{len(problem.tests)} tests, fewer than {min_tests}"
             else:
                 self._problems.append(problem)
-        if self.refused:
-            name, why = next(iter(self.refused.items()))
-            logger.info("%d problems of %s are not used, first %s: %s", len(self.refused), path, name, why)
+        if not known:
+            name, why = next(iter(self.refused.items()), ("line 1", "the file is empty"))
+            raise ValueError(f"{path} holds no problem that can be graded; {name}: {why}")
+        for level, what, rows in (
+            (logging.WARNING, "cannot be graded and are left out", self.refused),
+            (logging.INFO, "were not asked for", unasked),
+        ):
+            if rows:
+                name, why = next(iter(rows.items()))
+                logger.log(level, "%d problems of %s %s, first %s: %s", len(rows), path, what, name, why)
+        self.refused |= unasked
 
     def __len__(self) -> int:
         return len(self._problems)
@@ -141,40 +155,25 @@ def _locate(path: str | Path | None) -> Path:
                 "SOPHISTRY_DATA is not set; set it to the data folder, or give Apps a path"
             )
         path = Path(folder) / "apps_subset" / "problems.jsonl.gz"
-    if not Path(path).is_file():
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise FileNotFoundError(f"no APPS problems at {path}; set SOPHISTRY_DATA, or give Apps a path")
-    return Path(path)
+    return path
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with (
-        gzip.open(path, "rt", encoding="utf-8")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8") as file
-    ):
-        yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
-
-
-def _row(line: str) -> dict[str, Any]:
-    row = _loads(line)
+def _row(line: bytes) -> dict[str, Any]:
+    row = parse_json(line.decode())
     if "input_output" in row:  # the official layout
-        row |= _loads(row["input_output"] or "{}")
-        row["solutions"] = _loads(row["solutions"] or "[]")
+        row |= parse_json(row["input_output"] or "{}")
+        row["solutions"] = parse_json(row["solutions"] or "[]")
     return row
-
-
-def _loads(text: str) -> Any:
-    """JSON with integers of any length, which `int` does not read from text."""
-    return json.loads(
-        text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else int(Decimal(digits))
-    )
 
 
 def _problem(row: dict[str, Any], name: str, test_share: float) -> Problem:
     """A row as a problem; ValueError says why it cannot be graded soundly."""
     function = row.get("fn_name")
     kind = row.get("io_format") or ("call" if function else "stdin")
-    inputs, outputs = row.get("inputs") or [], row.get("outputs") or []
+    inputs, outputs, solutions = (_list(row, field) for field in ("inputs", "outputs", "solutions"))
     if not inputs or len(inputs) != len(outputs):
         raise ValueError(f"{len(inputs)} inputs and {len(outputs)} outputs")
     if kind == "stdin":
@@ -182,17 +181,21 @@ def _problem(row: dict[str, Any], name: str, test_share: float) -> Problem:
     elif kind == "call":
         if any(not isinstance(arguments, list) for arguments in inputs):
             raise ValueError("arguments of calls are not lists")
+        if not isinstance(function, str) or not function:
+            raise ValueError(f"fn_name must name the function to call, got {function!r}")
         values = _unwrapped(outputs, row["starter_code"])
         tests = [{"fn_name": function, "args": a, "output": v} for a, v in zip(inputs, values, strict=True)]
     else:
         raise ValueError(f"io_format {kind}: arguments were rewritten as text, what to call is not recorded")
+    for test in tests:
+        check_test(test)
     chance = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
     return Problem(
         id=name,
         group=name,
         statement=row["question"].strip(),
         tests=tuple(tests),
-        solutions=tuple(row.get("solutions") or ()),
+        solutions=tuple(solutions),
         level=row.get("difficulty"),
         split="test" if chance < test_share else "train",
         source="apps",
@@ -200,6 +203,13 @@ def _problem(row: dict[str, Any], name: str, test_share: float) -> Problem:
         fn_name=function if kind == "call" else None,
         starter_code=row.get("starter_code") or "",
     )
+
+
+def _list(row: dict[str, Any], field: str) -> list[Any]:
+    value = row.get(field) or []
+    if not isinstance(value, list):
+        raise ValueError(f"{field} must be a list, got {type(value).__name__}")
+    return value
 
 
 def _text(value: Any) -> str:

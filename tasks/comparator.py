@@ -73,6 +73,8 @@ def same_value(actual: Any, expected: Any) -> bool:
         return _close(actual, expected)
     if isinstance(expected, int):
         return isinstance(actual, int | float) and actual == expected
+    if isinstance(expected, str):  # also a class of text, such as numpy's
+        return isinstance(actual, str) and actual == str(expected)
     return type(actual) is type(expected) and actual == expected
 
 

@@ -12,10 +12,13 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from sophistry.records import build
 from tasks.folding import fold
 from tasks.qa import QAItem, quote_in
-from tasks.quality import data_folder, read_jsonl, without_references
+from tasks.quality import check_split, data_folder, in_split, without_references
+from tasks.rows import Row, filled, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -44,49 +47,64 @@ class Argument:
 def debate_speeches(split: str | None = None) -> list[Argument]:
     """The speeches of the debates and consultancies; ``split`` is ``train``, ``val`` or None for both.
 
+    A row that is no speech is left out and named in a warning.
+
     Raises:
         FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
     """
-    return [
-        Argument(
-            question_id=row["question_id"],
-            group=str(row["article_id"]),
-            answer=row["answer"],
-            argues_correct=row["argues_correct"],
+
+    def make(row: Row) -> Argument | None:
+        speech = _argument(
+            row,
             text=row["text"].strip(),
             source="debate",
             is_ai=row["is_ai"],
             persuasion=_persuasion(row),
-            split=row["split"],
         )
-        for row in read_jsonl(data_folder("nyu_debates") / "speeches.jsonl.gz")
-        if split in (None, row["split"]) and row["text"].strip()
-    ]
+        return speech if in_split(row, split) and speech.text else None
+
+    check_split(split)
+    return read_rows(data_folder("nyu_debates") / "speeches.jsonl.gz", make)
 
 
 def single_turn_arguments(split: str | None = None) -> list[Argument]:
     """The written arguments, one a side; those without a question id cannot be matched: counted and left out.
 
+    A row that is no argument is left out and named in a warning.
+
     Raises:
         FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
     """
-    rows = list(read_jsonl(data_folder("single_turn_debate") / "arguments.jsonl.gz"))
-    if nameless := sum(not row["question_id"] for row in rows):
-        logger.info("%d of %d single-turn arguments name no question and are left out", nameless, len(rows))
-    return [
-        Argument(
-            question_id=row["question_id"],
-            group=str(row["article_id"]),
-            answer=row["answer"],
-            argues_correct=row["argues_correct"],
-            text=without_references(row["argument"]),
-            source="single-turn",
-            is_ai=False,
-            split=row["split"],
-        )
-        for row in rows
-        if split in (None, row["split"]) and row["question_id"]
-    ]
+    nameless = 0
+
+    def make(row: Row) -> Argument | None:
+        nonlocal nameless
+        if not row["question_id"]:
+            nameless += 1
+            return None
+        text = without_references(row["argument"])
+        argument = _argument(row, text=text, source="single-turn", is_ai=False)
+        return argument if in_split(row, split) else None
+
+    check_split(split)
+    found = read_rows(data_folder("single_turn_debate") / "arguments.jsonl.gz", make)
+    if nameless:
+        logger.info("%d single-turn arguments name no question and are left out", nameless)
+    return found
+
+
+def _argument(row: Row, **more: Any) -> Argument:
+    return build(
+        Argument,
+        {
+            "question_id": filled(row, "question_id"),
+            "group": filled(row, "article_id"),
+            "answer": filled(row, "answer"),
+            "argues_correct": row["argues_correct"],
+            "split": row["split"],
+            **more,
+        },
+    )
 
 
 def _persuasion(row: Mapping[str, object]) -> float | None:

@@ -2,7 +2,8 @@
 
 A fence is three or more backticks or tildes; words may stand before it ("The code: ```python"), an info
 string with attributes after it, and lines may end with CRLF. A fence closes at the first line that begins
-with as many of its signs; else at the first line that ends with them; else (a clipped response) at the end.
+with as many of its signs (one that opens Python begins a block of its own); else at the first line that ends
+with them; else (a clipped response) at the end.
 """
 
 import re
@@ -35,8 +36,12 @@ class CodeBlock:
         return _PYTHON.match(self.info) is not None
 
 
-def code_blocks(text: str) -> list[CodeBlock]:
+def code_blocks(text: str, *, longest: bool = False) -> list[CodeBlock]:
     r"""The fenced blocks of a text, in order.
+
+    Args:
+        text: Markdown.
+        longest: let a fence close at the last line that can close it, for code with fences in its strings.
 
     >>> code_blocks("The code: ~~~python\r\nprint(1)\r\n~~~\r\nDone.")
     [CodeBlock(info='python', code='print(1)\r\n')]
@@ -49,9 +54,9 @@ def code_blocks(text: str) -> list[CodeBlock]:
         if opened is None:
             continue
         fence, info = opened
-        end, last = _closing(lines, at, fence)
+        end, last, closed = _closing(lines, at, fence, longest)
         blocks.append(CodeBlock(info=info, code="".join(lines[at:end]) + last))
-        at = end + 1
+        at = end + closed
     return blocks
 
 
@@ -61,6 +66,8 @@ def _opening(line: str) -> tuple[str, str] | None:
     if match is None:
         return None
     before, fence, info = match["before"], match["fence"], match["info"].strip()
+    if fence in before:  # code within a sentence, ```like this```
+        return None
     if not _LIST_MARK.fullmatch(before):  # in a sentence: only what can be nothing but a fence
         if not _INFO_BEHIND_PROSE.fullmatch(info):
             return None
@@ -69,12 +76,15 @@ def _opening(line: str) -> tuple[str, str] | None:
     return fence, info
 
 
-def _closing(lines: list[str], start: int, fence: str) -> tuple[int, str]:
-    """The line that closes a fence, and the code that stands on it before the fence."""
-    for i in range(start, len(lines)):
-        if lines[i].lstrip().startswith(fence):
-            return i, ""
+def _closing(lines: list[str], start: int, fence: str, longest: bool) -> tuple[int, str, bool]:
+    """The line that closes a fence, the code on it before the fence, and whether the line is used up."""
+    closes = [i for i in range(start, len(lines)) if lines[i].lstrip().startswith(fence)]
+    if closes and longest:
+        return closes[-1], "", True
+    if closes:
+        info = lines[closes[0]].strip().lstrip(fence[0])
+        return closes[0], "", not _PYTHON.match(info)
     for i in range(start, len(lines)):
         if (line := lines[i].rstrip()).endswith(fence):
-            return i, line.rstrip(fence[0]) + "\n"
-    return len(lines), ""
+            return i, line.rstrip(fence[0]) + "\n", True
+    return len(lines), "", True

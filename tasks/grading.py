@@ -6,6 +6,7 @@ is a status per test, never only a boolean, and a sandbox that failed to start l
 
 import hashlib
 import json
+import keyword
 import logging
 import os
 from collections import Counter
@@ -19,7 +20,7 @@ from rich.progress import track
 from tasks.comparator import same_text, same_value
 from tasks.sandbox import Limits, RunResult, pack, run_program, sandbox_record, unpack
 
-__all__ = ["Grade", "TestResult", "all_or_unknown", "grade", "grade_many"]
+__all__ = ["Grade", "TestResult", "all_or_unknown", "check_test", "grade", "grade_many"]
 
 logger = logging.getLogger(__name__)
 
@@ -213,22 +214,47 @@ def _check_tests(tests: Sequence[Test], position: int) -> None:
     if not tests:
         raise ValueError(f"program {position} has no tests; an empty list would pass anything")
     for number, test in enumerate(tests):
-        where = f"program {position}, test {number}"
-        if name := test.get("fn_name"):
-            if not (isinstance(name, str) and name.isidentifier() and isinstance(test.get("args"), list)):
-                raise ValueError(
-                    f"{where}: a call needs a name and a list of arguments, got fn_name={name!r}"
-                )
-            if "output" not in test:
-                raise ValueError(f"{where}: a call needs the output that is expected")
-            try:
-                pack([test["args"], test["output"]])
-            except (TypeError, RecursionError) as error:
-                raise ValueError(f"{where}: arguments and output must be of plain types: {error}") from None
-        elif not (isinstance(test.get("input"), str) and isinstance(test.get("output"), str)):
+        try:
+            check_test(test)
+        except ValueError as error:
+            raise ValueError(f"program {position}, test {number}: {error}") from None
+
+
+def check_test(test: Test) -> None:
+    """Refuse a test that cannot be given to a program, or that no answer could pass.
+
+    Raises:
+        ValueError: what is wrong with it.
+
+    >>> check_test({"input": "", "output": "nan"})
+    Traceback (most recent call last):
+        ...
+    ValueError: no answer equals the expected output 'nan'
+    """
+    if name := test.get("fn_name"):
+        sound = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+        if not (sound and isinstance(test.get("args"), list)):
+            raise ValueError(f"a call needs a name and a list of arguments, got fn_name={name!r}")
+        if "output" not in test:
+            raise ValueError("a call needs the output that is expected")
+        try:
+            pack(test["args"])
+            answer = unpack(json.loads(json.dumps(pack(test["output"], tuples=False))))
+            possible = same_value(answer, test["output"])
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"arguments and output must be of plain types: {error}") from None
+    elif isinstance(test.get("input"), str) and isinstance(test.get("output"), str):
+        try:
+            (test["input"] + test["output"]).encode()
+        except UnicodeEncodeError as error:
             raise ValueError(
-                f"{where}: it needs text input and output, or fn_name, args and output; got {sorted(test)}"
-            )
+                f"half a character (a lone surrogate) cannot be given or printed: {error}"
+            ) from None
+        possible = same_text(test["output"], test["output"])
+    else:
+        raise ValueError(f"it needs text input and output, or fn_name, args and output; got {sorted(test)}")
+    if not possible:
+        raise ValueError(f"no answer equals the expected output {str(test['output'])[:60]!r}")
 
 
 def _digest(program: str, tests: Sequence[Test]) -> str:

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sophistry.records import build_json
+from sophistry.records import build
 from tasks.fences import code_blocks
 from tasks.grading import Grade, all_or_unknown
+from tasks.rows import Row, read_rows
 from tasks.sandbox import pack, unpack
 from tasks.transcript import Message, Transcript
 
@@ -250,22 +251,33 @@ class Extraction:
 def extract_program(response: str) -> Extraction:
     r"""The program in a response: the first fenced Python block, else the first fenced block, else all of it.
 
-    Fences are read as models write them (:mod:`tasks.fences`). The code is not changed in any way, since a
-    text filter on the source would turn right programs into wrong ones, but for one thing: an indentation
-    that all its lines share (a block in a list) is taken off where the code is no program with it.
+    Fences are read as models write them (:mod:`tasks.fences`), a block without a language before one of
+    another language. What a model thinks aloud (before `</think>`) is no part of its response. The code is
+    not changed in any way, since a text filter on the source would turn right programs into wrong ones, but
+    for one thing: an indentation that all its lines share (a block in a list) is taken off where the code is
+    no program with it.
 
     >>> extract_program("Here it is:\n```python\nprint(1)\n```\nDone.").code
     'print(1)\n'
     >>> extract_program("print(").parse_ok
     False
     """
-    blocks = code_blocks(response)
-    python = [block.code for block in blocks if block.is_python]
-    code = python[0] if python else blocks[0].code if blocks else response
-    if parses(code):
-        return Extraction(code=code, parse_ok=True)
-    level = textwrap.dedent(code) if blocks else code
-    return Extraction(code=level, parse_ok=True) if parses(level) else Extraction(code=code, parse_ok=False)
+    if "<think>" in response:
+        response = response.rpartition("</think>")[2]
+    found = _first_block(response, longest=False)
+    if found is None:
+        return Extraction(code=response, parse_ok=parses(response))
+    for code in (found, _first_block(response, longest=True), _first_block(found, longest=False)):
+        for version in () if code is None else (code, textwrap.dedent(code)):
+            if parses(version):
+                return Extraction(code=version, parse_ok=True)
+    return Extraction(code=found, parse_ok=False)
+
+
+def _first_block(text: str, *, longest: bool) -> str | None:
+    blocks = code_blocks(text, longest=longest)
+    order = sorted(blocks, key=lambda block: 0 if block.is_python else 1 if not block.info else 2)
+    return order[0].code if order else None
 
 
 def parses(code: str) -> bool:
@@ -285,7 +297,7 @@ def parses(code: str) -> bool:
 
 def save_problems(path: str | Path, problems: Iterable[Problem]) -> None:
     """Write problems as JSON lines; the file appears only when it is complete."""
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     with partial.open("w", encoding="utf-8") as file:
@@ -297,10 +309,10 @@ def save_problems(path: str | Path, problems: Iterable[Problem]) -> None:
 
 
 def load_problems(path: str | Path) -> list[Problem]:
-    """Read problems written by `save_problems`.
+    """Read problems written by `save_problems`; a line that is none is left out and named in a warning.
 
     Raises:
-        ValueError: a line that is not a problem (with its number and the field).
+        ValueError: no line of the file is a problem (with the first lines and their fields).
 
     >>> import tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "problems.jsonl")
@@ -308,10 +320,12 @@ def load_problems(path: str | Path) -> list[Problem]:
     >>> save_problems(path, [problem]); load_problems(path) == [problem]
     True
     """
-    with Path(path).open(encoding="utf-8") as file:
-        numbered = enumerate(file, 1)
-        problems = [build_json(Problem, line, source=f"{path}:{number}") for number, line in numbered]
-    return [replace(problem, tests=tuple(map(unpack, problem.tests))) for problem in problems]
+    return read_rows(path, _problem, key=lambda problem: problem.id)
+
+
+def _problem(row: Row) -> Problem:
+    problem = build(Problem, row)
+    return replace(problem, tests=tuple(map(unpack, problem.tests)))
 
 
 def programming_transcript(

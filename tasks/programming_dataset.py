@@ -89,12 +89,13 @@ def ranked(problems: Sequence[Problem], path: str) -> list[Problem]:
         FileNotFoundError: there is no such file.
         ValueError: it lacks a problem.
     """
-    if not Path(path).is_file():
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise FileNotFoundError(
             f"no pass counts at {path}: measure them with train_rlhf.py --stages rank, or set "
             "dataset.simplicity to null to take the stored order of tests"
         )
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    data = json.loads(file.read_text(encoding="utf-8"))
     missing = [problem.id for problem in problems if problem.id not in data["pass_counts"]]
     if missing:
         raise ValueError(

@@ -68,6 +68,10 @@ _CUE = (
     r"(?:(?:clearly|option|answer|choice|letter)\b\s*)?)"
 )
 _SETTLED = re.compile(rf"{_CUE}(?P<a>{_LETTER})|(?P<b>\\boxed\s*\{{(?:\s|\\\w+\s*\{{)*[AB](?=\s*\}}))")
+_AND_THE_OTHER = re.compile(  # "A or B" settles on nothing, "A, and B is wrong" on A
+    rf"[)\]}}*_$\"'.]*\s*(?:(?:/|,?\s*(?i:or|and/or))\s*(?i:(?:the\s+)?(?:answer|choice|option)\s+)?{_LETTER}"
+    rf"|(?:&|,?\s*(?i:and))\s*{_LETTER}(?!\s+\w))"
+)
 _BARE = re.compile(
     r"^[ \t]*[(\[*_\"']*([AB])[)\]*_\"'.]*[ \t]*$"  # a line of its own
     r"|^[ \t]*[(*_]*([AB])[*_]*[):][*_]*[ \t]"  # before its option
@@ -195,18 +199,28 @@ def parse_answer(response: str) -> str | None:
 
     The last "answer is X" ("Answer: X", a boxed X) counts, however dressed; where there is none,
     a letter that stands alone ("**B**", "(B)" at the end, a line of its own) does, if all of these agree.
+    "A or B" is no answer, and what is thought aloud (before `</think>`) is not said.
 
     >>> parse_answer("It is in the drawer. The answer is B."), parse_answer("**B**")
     ('B', 'B')
-    >>> parse_answer("I would say B"), parse_answer("The answer is A spaceship.")
-    (None, None)
+    >>> parse_answer("I would say B"), parse_answer("The answer is A spaceship."), parse_answer("A) or B)")
+    (None, None, None)
     """
+    if "<think>" in response:
+        response = response.rpartition("</think>")[2]
     response = unicodedata.normalize("NFKC", response).translate(SIGNS)
-    settled = [match["a"] or match["b"] for match in _SETTLED.finditer(response)]
+    settled = [_letter(match) for match in _SETTLED.finditer(response)]
     if settled:
-        return settled[-1][-1]
-    bare = {letter for found in _BARE.findall(response) for letter in found if letter}
+        return settled[-1]
+    bare = {_letter(match) for match in _BARE.finditer(response)}
     return bare.pop() if len(bare) == 1 else None
+
+
+def _letter(match: re.Match[str]) -> str | None:
+    """The letter of a match; None where the text goes on to name the other one as well."""
+    chosen = next(filter(None, match.groups()))[-1]
+    also = _AND_THE_OTHER.match(match.string, match.end())
+    return None if also is not None and also.group()[-1] != chosen else chosen
 
 
 def quote_verified(response: str, passage: str) -> bool | None:

@@ -12,9 +12,7 @@ is counted.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sophistry.records import build
 from tasks.qa import QAItem
+from tasks.rows import Row, filled, read_rows
+
+SPLITS = ("train", "val")
 
 
 def data_folder(name: str) -> Path:
@@ -43,59 +45,70 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a ``.jsonl`` or ``.jsonl.gz`` file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; see docs/data.md")
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:  # pyright: ignore[reportArgumentType]
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
+def in_split(row: Row, split: str | None) -> bool:
+    """Whether a row is of the asked split; None asks for all.
+
+    Raises:
+        ValueError: the row is of no split.
+    """
+    if row["split"] not in SPLITS:
+        raise ValueError(f"split must be one of {SPLITS}, got {row['split']!r}")
+    return split in (None, row["split"])
+
+
+def check_split(split: str | None) -> None:
+    """Raise ValueError for a split that the files do not have."""
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split={split!r}: use one of {SPLITS}, or None for all rows")
+
+
+def _id(item: QAItem) -> str:
+    return item.id
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Reader of the QuALITY folders in ``SOPHISTRY_DATA``; splits are by article."""
+    """Reader of the QuALITY folders in ``SOPHISTRY_DATA``; splits are by article.
+
+    A row that is no question is left out and named in a warning; a file without one good row is refused.
+    """
 
     @staticmethod
     def short_contexts(split: str | None = None) -> list[QAItem]:
         """Questions with the quoted passages as context; ``split`` is ``train``, ``val`` or None for both."""
-        path = data_folder("quality_two_choice") / "short_context.jsonl.gz"
-        return [
-            QAItem(
-                id=row["question_id"],
-                group=str(row["article_id"]),
+
+        def make(row: Row) -> QAItem | None:
+            item = _question(
+                row,
                 passage=row["context"],
-                question=row["question"],
-                options=tuple(row["options"]),
-                gold=row["gold"],
-                split=row["split"],
                 argument=without_references(row["argument_for_gold"]),
                 false_argument=without_references(row["argument_for_distractor"]),
             )
-            for row in read_jsonl(path)
-            if split in (None, row["split"])
-        ]
+            return item if in_split(row, split) else None
+
+        check_split(split)
+        return read_rows(data_folder("quality_two_choice") / "short_context.jsonl.gz", make, key=_id)
 
     @staticmethod
     def full_passages(split: str | None = None) -> list[QAItem]:
         """Questions with the whole story."""
+        check_split(split)
         folder = data_folder("quality_two_choice")
-        texts = {str(p["article_id"]): p["text"] for p in read_jsonl(folder / "passages.jsonl.gz")}
-        return [
-            QAItem(
-                id=row["question_id"],
-                group=str(row["article_id"]),
-                passage=texts[str(row["article_id"])],
-                question=row["question"],
-                options=tuple(row["options"]),
-                gold=row["gold"],
-                split=row["split"],
-            )
-            for row in read_jsonl(folder / "questions.jsonl.gz")
-            if split in (None, row["split"])
-        ]
+        stories = read_rows(
+            folder / "passages.jsonl.gz",
+            lambda row: (filled(row, "article_id"), filled(row, "text")),
+            key=lambda story: story[0],
+        )
+        texts = dict(stories)
+
+        def make(row: Row) -> QAItem | None:
+            article = filled(row, "article_id")
+            if article not in texts:
+                raise ValueError(f"no passage of article {article!r}")
+            item = _question(row, passage=texts[article])
+            return item if in_split(row, split) else None
+
+        return read_rows(folder / "questions.jsonl.gz", make, key=_id)
 
     @staticmethod
     def official(path: str | Path) -> list[QAItem]:
@@ -103,34 +116,55 @@ class Quality:
 
         The gold option's place is fixed by a hash of the question id, so letters are balanced.
         """
-        items = []
-        for article in read_jsonl(Path(path)):
+
+        def questions(article: Row) -> Iterator[Row]:
             for number, question in enumerate(article["questions"]):
-                if "gold_label" not in question:
-                    continue
-                items.append(_two_choice(article, question, number))
-        return items
+                yield {"article": article, "question": question, "number": number}
+
+        return read_rows(path, lambda row: _two_choice(**row), parts=questions, key=_id)
 
 
-def _two_choice(article: dict[str, Any], question: dict[str, Any], number: int) -> QAItem:
-    gold = question["gold_label"] - 1
+def _question(row: Row, **more: Any) -> QAItem:
+    return build(
+        QAItem,
+        {
+            "id": filled(row, "question_id"),
+            "group": filled(row, "article_id"),
+            "question": filled(row, "question"),
+            "options": row["options"],
+            "gold": row["gold"],
+            "split": row["split"],
+            **more,
+        },
+    )
+
+
+def _two_choice(article: Row, question: Row, number: int) -> QAItem | None:
+    if "gold_label" not in question:  # the test set keeps its answers to itself
+        return None
+    gold, options = question["gold_label"] - 1, question["options"]
+    if not 0 <= gold < len(options):
+        raise ValueError(f"gold_label {question['gold_label']!r} is none of {len(options)} options")
     votes = Counter(
         int(v["untimed_eval3_distractor"]) - 1
         for v in question.get("validation", [])
         if v.get("untimed_eval3_distractor")
     )
-    others = [i for i in range(len(question["options"])) if i != gold]
+    others = [i for i in range(len(options)) if i != gold]
     distractor = max(others, key=lambda i: (votes[i], -i))
     question_id = question.get("question_unique_id", f"{article['article_id']}-{number}")
     first = int(hashlib.sha256(question_id.encode()).hexdigest(), 16) % 2
-    right, wrong = question["options"][gold], question["options"][distractor]
-    return QAItem(
-        id=question_id,
-        group=str(article["article_id"]),
-        passage=article["article"],
-        question=question["question"],
-        options=(right, wrong) if first == 0 else (wrong, right),
-        gold=first,
+    right, wrong = options[gold], options[distractor]
+    return build(
+        QAItem,
+        {
+            "id": question_id,
+            "group": filled(article, "article_id"),
+            "passage": filled(article, "article"),
+            "question": filled(question, "question"),
+            "options": [right, wrong] if first == 0 else [wrong, right],
+            "gold": first,
+        },
     )
 
 

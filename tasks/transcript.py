@@ -170,7 +170,7 @@ def check_unique(rows: Sequence[Transcript]) -> None:
 
 def save_transcripts(rows: Iterable[Transcript], path: str | Path) -> Path:
     """Write JSON Lines; the file appears by rename, so it is never half written."""
-    rows, path = list(rows), Path(path)
+    rows, path = list(rows), Path(path).expanduser()
     check_unique(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -189,7 +189,7 @@ def load_transcripts(path: str | Path) -> list[Transcript]:
         ValueError: a line is not JSON, a field is unknown, missing or wrong, or an id occurs twice;
             the message names file and line.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no transcripts at {path}; {program_command('train_backdoor')} makes them")
     rows = []

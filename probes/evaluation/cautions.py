@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.evaluation.compatibility import row_hashes
+from probes.evaluation.copies import near_copies, row_hashes, statements_of
 from probes.evaluation.nulls import exchangeable_share
 
 if TYPE_CHECKING:
@@ -55,6 +55,16 @@ def cautions(
                 f"{domain.name}: {copies} rows have exactly the activations of a row of another group, so "
                 "held-out rows are not new to the probe; put copies into one group"
             )
+        if nearly := _alike(domain, domain):
+            found.append(
+                f"{nearly} of another group, so held-out rows are not new to the probe; put near copies into "
+                "one group"
+            )
+    found += [
+        f"{nearly}, on which the probe was fitted; remove them, or give near copies one group"
+        for other in domains[1:]
+        if (nearly := _alike(domains[0], other))
+    ]
     count = len(domains[0].layer_names)
     found += [
         f"{family.name} was fitted on {family.max_layers} of {count} layers, spread evenly over the depth"
@@ -62,6 +72,20 @@ def cautions(
         if family.max_layers is not None and family.max_layers < count
     ]
     return tuple(found)
+
+
+def _alike(first: Domain, second: Domain) -> str:
+    """Say how many rows of the second read nearly like rows of the first, with an example; else nothing."""
+    count, pair = near_copies(first, second)
+    if pair is None:
+        return ""
+    examples = []
+    for domain, row in zip((second, first), reversed(pair), strict=True):
+        text = (statements_of(domain) or [])[row]
+        name = domain.row_ids[row] if domain.row_ids is not None else row
+        examples.append(f"row {name} ({text[:60]!r}{'...' if len(text) > 60 else ''})")
+    where = "a row" if first is second else f"rows of {first.name}"
+    return f"{second.name}: {count} rows read nearly like {where}, for example {' and '.join(examples)}"
 
 
 def _rows_in_several_groups(domain: Domain) -> int:

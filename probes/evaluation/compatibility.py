@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from probes.evaluation.copies import extracted_again, row_hashes
 from probes.evaluation.domain import Domain, DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_compatible", "row_hashes"]
-
-NEAR = 0.05  # of a row's distance from the mean; number types and batches move activations by less
+__all__ = ["check_compatible"]
 
 
 def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
@@ -55,17 +51,6 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
     _refuse_shared_rows(source, others)
 
 
-def row_hashes(domain: Domain, index: int) -> list[bytes]:
-    """Return a hash of each row's activations at the layer at `index`: equal only for equal activations.
-
-    >>> hashes = row_hashes(Domain("a", [[1.0], [2.0], [1.0]], [0, 1, 0], list("abc")), 0)
-    >>> hashes[0] == hashes[2], hashes[0] == hashes[1]
-    (True, False)
-    """
-    rows = np.ascontiguousarray(domain.layer(index).astype(np.float32))
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-
-
 def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
     """A target row inside the source would hand its label to the probe."""
     middle = len(source.layer_names) // 2
@@ -78,47 +63,9 @@ def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
                 f"rows of {source.name}, so the probe would have seen their labels; remove them "
                 "from one domain"
             )
-        if again := _extracted_again(source, other, middle):
+        if again := extracted_again(source, other, middle):
             raise DomainError(
                 f"leaked target labels: {again} rows of {other.name} are statements of {source.name} "
                 "extracted again (the same text or tokens, nearly the same activations) under other groups; "
                 "give equal statements one group, or remove them from one domain"
             )
-
-
-def _extracted_again(source: Domain, other: Domain, middle: int) -> int:
-    """Count rows of `other` with the text or tokens of a source row of another group, and near it.
-
-    Text alone is no proof: many questions are answered `B`. Of one statement read twice by one model the
-    activations are equal up to number type and batch.
-    """
-    both_have_texts = source.texts is not None and other.texts is not None
-    read = _texts if both_have_texts else _kept_tokens
-    ours, theirs = read(source), read(other)
-    if ours is None or theirs is None:
-        return 0
-    rows_of: dict[Any, list[int]] = {}
-    for row, statement in enumerate(ours):
-        rows_of.setdefault(statement, []).append(row)
-    if not rows_of.keys() & set(theirs):
-        return 0
-    X, Z = source.layer(middle), other.layer(middle)
-    size = np.linalg.norm(X - X.mean(0), axis=1)
-    return sum(
-        any(
-            source.groups[i] != other.groups[row] and np.linalg.norm(X[i] - Z[row]) <= NEAR * size[i]
-            for i in rows_of.get(statement, ())
-        )
-        for row, statement in enumerate(theirs)
-    )
-
-
-def _texts(domain: Domain) -> list[Any] | None:
-    return None if domain.texts is None else list(domain.texts)
-
-
-def _kept_tokens(domain: Domain) -> list[Any] | None:
-    """Return the token ids that a store kept of each row; None for arrays."""
-    if not hasattr(domain.X, "tokens_of"):
-        return None
-    return [tuple(map(int, domain.X.tokens_of(row)[0])) for row in range(len(domain))]

@@ -1,4 +1,4 @@
-"""Controls beside the headline probe on the same rows: what else scores as well.
+"""Controls beside a probe on the same rows: what else scores as well.
 
 Differences are paired: probe and control are scored on the same bootstrap draws of groups. On a target a
 control frozen on the source stands against D1, and one fitted in the target against D2.
@@ -40,45 +40,45 @@ N_SHUFFLES = 10  # of probes that must be fitted one by one
 
 
 def run_controls(setup: Setup, scored: Scored, found: Findings) -> None:
-    """Score every control on the source and on each target, beside the headline probe."""
-    _text_and_columns(setup, scored, found)
-    _trigger_alone(setup, scored, found)
-    _organisms(setup, scored, found)
-    _know_nothing(setup, scored, found)
+    """Score every control on the source and on each target, beside the probe of this family."""
+    beside: list[ControlScore] = []
+    _text_and_columns(setup, scored, beside)
+    _trigger_alone(setup, scored, beside)
+    _organisms(setup, scored, beside, found)
+    _know_nothing(setup, scored, beside)
+    named = [replace(control, probe=setup.family.name) for control in beside]
+    (found.controls if setup.headline else found.family_controls).extend(named)
 
 
-def _text_and_columns(setup: Setup, scored: Scored, found: Findings) -> None:
+def _text_and_columns(setup: Setup, scored: Scored, beside: list[ControlScore]) -> None:
     source = setup.source
     fold = setup.fits[source.name].plan.fold
     for name in _shared_controls(setup):
         read = controls.BASELINES[_kind(name)]
         ours = read.pick(source, name)
         own = controls.in_domain_scores(read, ours, source.y, fold)
-        found.controls.append(
-            _against(
-                setup.assessors[source.name], own, scored.source, name, read.kind, source.name, Design.SOURCE
-            )
-        )
+        home = setup.assessors[source.name]
+        beside.append(_against(home, own, scored.source, name, read.kind, source.name, Design.SOURCE))
         for target in setup.targets:
             assessor = setup.assessors[target.name]
             theirs = read.pick(target, name)
             crossing = setup.crossing(source, target)
             folds = None if crossing is None else (fold, setup.fits[target.name].plan.fold)
             frozen = controls.frozen_scores(read, ours, source.y, theirs, folds)
-            found.controls.append(
+            beside.append(
                 _against(
                     assessor, frozen, scored.frozen[target.name], name, read.kind, source.name, Design.D1
                 )
             )
             there = controls.in_domain_scores(read, theirs, target.y, setup.fits[target.name].plan.fold)
-            found.controls.append(
+            beside.append(
                 _against(
                     assessor, there, scored.ceiling[target.name], name, read.kind, target.name, Design.D2
                 )
             )
 
 
-def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
+def _trigger_alone(setup: Setup, scored: Scored, beside: list[ControlScore]) -> None:
     """Score a mere trigger detector on the source and on every control organism that is asked behind it."""
     for domain in (setup.source, *setup.controls):
         scores = controls.trigger_scores(domain)
@@ -86,9 +86,7 @@ def _trigger_alone(setup: Setup, scored: Scored, found: Findings) -> None:
             probe = scored.source if domain is setup.source else scored.frozen[domain.name]
             assessor = setup.assessors[domain.name]
             design = Design.SOURCE if domain is setup.source else Design.D1
-            found.controls.append(
-                _against(assessor, scores, probe, "trigger", ControlKind.PROMPT, None, design)
-            )
+            beside.append(_against(assessor, scores, probe, "trigger", ControlKind.PROMPT, None, design))
 
 
 def _shared_controls(setup: Setup) -> list[str]:
@@ -140,14 +138,14 @@ def _against(
     )
 
 
-def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
+def _organisms(setup: Setup, scored: Scored, beside: list[ControlScore], found: Findings) -> None:
     """Score the frozen probe on clean, decoy, base or untrained organisms, where it ought to fail.
 
     The same probe is also fitted in each of them: untrained weights or a clean model that give the labels
     away as well as the source say that the text, or the base model, does.
     """
     for control in setup.controls:
-        found.controls.append(
+        beside.append(
             _against_source(
                 setup,
                 control,
@@ -165,7 +163,7 @@ def _organisms(setup: Setup, scored: Scored, found: Findings) -> None:
                 "frozen one"
             )
             continue
-        found.controls.append(
+        beside.append(
             _against_source(
                 setup,
                 control,
@@ -227,7 +225,7 @@ def _against_source(
     )
 
 
-def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
+def _know_nothing(setup: Setup, scored: Scored, beside: list[ControlScore]) -> None:
     """Random directions, and the same probe trained on shuffled labels, at the selected cell."""
     selection, options = setup.selection, setup.options
     source, index = setup.source, selection.layer_index
@@ -241,10 +239,10 @@ def _know_nothing(setup: Setup, scored: Scored, found: Findings) -> None:
         rows = X if domain is source else domain.layer(index)
         ways = controls.random_direction_scores(rows, options.n_random_directions, setup.seed)
         best = scored.source if domain is source else scored.frozen[domain.name]
-        found.controls.append(_spread_control("random directions", assessor, ways, best, domain))
+        beside.append(_spread_control("random directions", assessor, ways, best, domain))
         if domain is not source:
             mislead = shuffled_scores(probe, X, shuffled, rows)
-            found.controls.append(_spread_control("shuffled labels", assessor, mislead, best, domain))
+            beside.append(_spread_control("shuffled labels", assessor, mislead, best, domain))
 
 
 def _spread_control(
@@ -293,11 +291,11 @@ def _spread_control(
     )
 
 
-def cheap_cues(found: Findings, target: str) -> Sequence[ControlScore]:
-    """Return the frozen text and column controls that the headline probe does not clearly beat."""
+def cheap_cues(found: Findings, target: str, probe: str) -> Sequence[ControlScore]:
+    """Return the frozen text and column controls that the probe does not clearly beat."""
     return [
         control
-        for control in found.controls
+        for control in found.controls_of(probe)
         if control.scored_on == target
         and control.compared_with == Design.D1
         and control.auroc.low is not None

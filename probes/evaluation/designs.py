@@ -50,6 +50,7 @@ class Setup:
     options: TransferOptions
     seed: int
     headline: bool
+    controlled: bool  # controls are scored beside this family
 
     def crossing(self, fitted_on: Domain, scored_on: Domain) -> dict[str, int] | None:
         """Return the folds to respect when the two domains share groups, else None."""

@@ -43,6 +43,8 @@ class Domain(Rows):
             or array `[layer, 2 * pair, d]` in the order of `contrast_rows`.
         layers: layer numbers when X is an array; 0, 1, ... by default.
         site: which site of a store to read.
+        statements: all that the model read of each row, prompt and response; by it copies in other groups are
+            found. `texts`, or the tokens that a store kept, serve where there are none.
         row_ids: ids that name the same (prompt, response) in every domain; used to pair rows for CKA.
         meta: anything to carry into the result: organism, tokens, fingerprint, label meaning, on_policy.
         positive: the value of y that counts as 1, for labels with names: `positive="false"`.
@@ -60,6 +62,7 @@ class Domain(Rows):
     columns: Mapping[str, Any] | None = None
     concepts: Mapping[str, Any] | None = None
     pairs: Any = None
+    statements: Sequence[str] | None = None
     row_ids: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     own_groups: bool = False  # no groups were given: every row was taken for a question of its own
@@ -79,6 +82,7 @@ class Domain(Rows):
         pairs: Any = None,
         layers: Sequence[int] | None = None,
         site: str = "resid_post",
+        statements: Sequence[str] | None = None,
         row_ids: Sequence[str] | None = None,
         meta: Mapping[str, Any] | None = None,
         positive: Any = None,
@@ -106,6 +110,7 @@ class Domain(Rows):
             "columns": {key: np.asarray(value, dtype=np.float64) for key, value in (columns or {}).items()},
             "concepts": {key: _two_valued(name, key, value) for key, value in (concepts or {}).items()},
             "pairs": pairs,
+            "statements": None if statements is None else list(statements),
             "row_ids": ids,
             "meta": dict(meta or {}),
             "own_groups": own_groups,
@@ -161,7 +166,10 @@ class Domain(Rows):
         X = store if rows == list(range(len(ids))) else StorePart(store, rows)
         y = [known[row] for row in taken]
         chosen = [every[row] for row in rows]
-        return cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
+        domain = cls(name, X, y, chosen, site=site, positive=positive, row_ids=taken, **more)
+        # rows that came without a group have their own id as one: nobody said what belongs together
+        object.__setattr__(domain, "own_groups", groups is None and [str(group) for group in every] == ids)
+        return domain
 
     def _check(self) -> None:
         if not is_store(self.X) and np.ndim(self.X) not in (2, 3):
@@ -176,7 +184,8 @@ class Domain(Rows):
             object.__setattr__(self, "y", check_labels(self.y))
         except ValueError as error:
             raise DomainError(f"{self.name}: {error}") from error
-        per_row = {"y": self.y, "groups": self.groups, "texts": self.texts, "row_ids": self.row_ids}
+        names = ("y", "groups", "texts", "statements", "row_ids")
+        per_row = {name: getattr(self, name) for name in names}
         per_row |= {f"strata[{key!r}]": value for key, value in (self.strata or {}).items()}
         per_row |= {f"columns[{key!r}]": value for key, value in (self.columns or {}).items()}
         per_row |= {f"concepts[{key!r}]": value for key, value in (self.concepts or {}).items()}
@@ -269,6 +278,10 @@ def sample_of(y: Labels, groups: Groups) -> Sample:
 def _named_labels(name: str, y: Any, positive: Any) -> Labels:
     """Turn labels of two values into 0/1."""
     values = list(y)
+    try:
+        group_names(values, "labels")  # a missing label is not the other value
+    except ValueError as error:
+        raise DomainError(f"{name}: {error}") from error
     others = {str(value) for value in values if value != positive}
     if positive not in values or len(others) != 1:
         found = sorted({str(value) for value in values})

@@ -52,6 +52,7 @@ class Findings:
     evaluations: list[Evaluation] = field(default_factory=list)
     layer_curves: list[LayerCurve] = field(default_factory=list)
     controls: list[ControlScore] = field(default_factory=list)
+    family_controls: list[ControlScore] = field(default_factory=list)
     strata: list[StratumScore] = field(default_factory=list)
     repairs: list[Repair] = field(default_factory=list)
     geometry: list[Geometry] = field(default_factory=list)
@@ -64,6 +65,10 @@ class Findings:
     def as_tuples(self) -> dict[str, Any]:
         """Return every list as a tuple."""
         return {item.name: tuple(getattr(self, item.name)) for item in fields(self)}
+
+    def controls_of(self, probe: str) -> list[ControlScore]:
+        """Return the controls that were scored beside a family."""
+        return [control for control in (*self.controls, *self.family_controls) if control.probe == probe]
 
     def find(self, design: Design, probe: str, scored_on: str) -> Evaluation:
         """Return the evaluation of a design; LookupError when it was not made.

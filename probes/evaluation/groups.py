@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["group_members", "group_names"]
+__all__ = ["group_members", "group_names", "is_missing"]
 
 
 def group_names(groups: Iterable[Any], what: str = "groups") -> Shaped[np.ndarray, " row"]:
@@ -29,6 +29,8 @@ def group_names(groups: Iterable[Any], what: str = "groups") -> Shaped[np.ndarra
     >>> group_names([1, 1.0, np.int64(1), "q1"]).tolist()
     ['1', '1', '1', 'q1']
     """
+    if isinstance(groups, (str, bytes)):
+        raise ValueError(f"{what} must have one entry per row: got one text, {groups[:20]!r}")
     if hasattr(groups, "detach"):
         groups = groups.detach().cpu().numpy()  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(groups, np.ndarray) and groups.ndim != 1:
@@ -41,7 +43,7 @@ def group_names(groups: Iterable[Any], what: str = "groups") -> Shaped[np.ndarra
     ):  # nothing can be missing: name each once
         distinct, which = np.unique(values, return_inverse=True)
         return np.array([_name(value) for value in distinct], dtype=np.str_)[which]
-    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    missing = [row for row, value in enumerate(values) if is_missing(value)]
     if missing:
         rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise ValueError(
@@ -73,7 +75,12 @@ def _all_numbers(groups: Any) -> bool:
     return not hasattr(groups, "detach") and all(isinstance(value, Real) for value in groups)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, NaT or pandas' NA.
+
+    >>> [is_missing(value) for value in (None, float("nan"), 0, "", "nan")]
+    [True, True, False, False, False]
+    """
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     # NaN and NaT are the only values that differ from themselves.

@@ -14,7 +14,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from probes.evaluation.arrays import Labels, Scores
-from probes.evaluation.groups import group_members
+from probes.evaluation.groups import group_members, is_missing
 from probes.rounding import is_flat
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ def check_labels(y: ArrayLike, scores: ArrayLike | None = None) -> Labels:
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.size == 0:
         raise ValueError(f"labels must be a non-empty vector, got shape {labels.shape}")
+    if labels.dtype.kind in "Of" and (missing := [i for i, label in enumerate(labels) if is_missing(label)]):
+        rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise ValueError(
+            f"labels must be 0 or 1 (1 = misleading): {len(missing)} of {labels.size} rows have none "
+            f"(row {rows})"
+        )
+    if labels.dtype.kind == "O" and len({isinstance(label, str) for label in labels}) > 1:
+        raise ValueError("labels must be 0 or 1 (1 = misleading), got texts and numbers")
     values = np.unique(labels)
     if not np.all(np.isin(values, (0, 1))):
         raise ValueError(f"labels must be 0 or 1 (1 = misleading), got values {values[:5].tolist()}")

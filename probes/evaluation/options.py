@@ -34,6 +34,8 @@ class TransferOptions:
     """Rows per class below which a stratum is reported without a number."""
     text_controls: bool = True
     """Whether text-only baselines are fitted where responses are given."""
+    every_control: bool = False
+    """Whether controls are scored beside every family, not the headline alone (`family_controls`)."""
     keep_scores: bool = False
     """Whether every row's score is kept in the result."""
     n_jobs: int = 1

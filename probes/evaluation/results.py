@@ -186,7 +186,7 @@ class LayerCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlScore:
-    """A baseline on the same rows. `delta` is headline probe minus control, paired, same draws.
+    """A baseline on the same rows. `delta` is probe minus control, paired, same draws.
 
     For another organism `delta` is the source's AUROC minus the control's: of the frozen probe (`organism`),
     or of the same probe fitted in the control itself (`refitted`), which says what its activations give away.
@@ -206,6 +206,7 @@ class ControlScore:
     roc: Roc | None = None
     null: NullSummary | None = None
     note: str = ""
+    probe: str | None = None  # the family whose scores `delta` refers to; None in files that do not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +322,7 @@ class TransferResult:
     domains: tuple[DomainSummary, ...]
     evaluations: tuple[Evaluation, ...]
     layer_curves: tuple[LayerCurve, ...]
-    controls: tuple[ControlScore, ...]
+    controls: tuple[ControlScore, ...]  # beside the headline probe
     strata: tuple[StratumScore, ...]
     repairs: tuple[Repair, ...]
     geometry: tuple[Geometry, ...]
@@ -331,6 +332,7 @@ class TransferResult:
     selection: tuple[dict[str, Any], ...]  # what was chosen, where, from what
     warnings: tuple[str, ...]
     provenance: dict[str, Any]  # seed, draws, versions, options, hashes
+    family_controls: tuple[ControlScore, ...] = ()  # beside the other families, with `every_control`
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers; NaN and infinities become None."""
@@ -356,19 +358,56 @@ class TransferResult:
         return cls.from_dict(json.loads(text))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per evaluation and control: design, domains, AUROC, interval, n, flags."""
+        """Return one row per evaluation and control, with a column for every number of an evaluation.
+
+        Nested records become several columns: `equivalence_verdict`, `calibration_ece`, `null_p_value`,
+        `fpr_0.05` and `tpr_0.05` (the rates at the threshold frozen for that alpha, with `_low` and `_high`).
+        Curves, histograms and scores stay in the records. Controls have `control`, and `delta` to the probe.
+        """
         import pandas as pd
 
-        rows = [
-            _flat(e.design, e)
-            | {"probe": e.probe, "layer": e.layer, "p_value": e.p_value, "mde": e.mde, "seed_sd": e.seed_sd}
-            for e in self.evaluations
-        ]
-        rows += [_flat("control", c) | {"probe": c.name} for c in self.controls]
-        for row, evaluation in zip(rows, self.evaluations, strict=False):
-            tost = evaluation.equivalence
-            row |= {"optimistic": evaluation.optimistic, "verdict": tost.verdict if tost else None}
+        rows = [_evaluation_row(evaluation) for evaluation in self.evaluations]
+        rows += [_control_row(control) for control in (*self.controls, *self.family_controls)]
         return pd.DataFrame(rows)
+
+
+def _evaluation_row(record: Evaluation) -> dict[str, Any]:
+    row = _flat(record.design, record) | {"setting": json.dumps(_plain(record.setting), sort_keys=True)}
+    for name in _SINGLE:
+        row[name] = getattr(record, name)
+    for name in ("equivalence", "calibration", "null"):
+        nested = getattr(record, name)
+        for part in _NESTED[name]:
+            row[f"{name}_{part}"] = None if nested is None else getattr(nested, part)
+    row["verdict"] = row["equivalence_verdict"]
+    for point in record.operating_points:
+        row[f"threshold_{point.alpha:g}"] = point.threshold
+        row[f"balanced_accuracy_{point.alpha:g}"] = point.balanced_accuracy
+        for rate, estimate in (("fpr", point.fpr), ("tpr", point.tpr)):
+            row |= _interval(f"{rate}_{point.alpha:g}", estimate)
+    return row
+
+
+def _control_row(record: ControlScore) -> dict[str, Any]:
+    delta = record.delta or Estimate(value=None)
+    return (
+        _flat("control", record)
+        | {"probe": record.name, "control": record.kind, "beside": record.probe, "note": record.note}
+        | {"compared_with": record.compared_with, "delta_p_value": record.delta_p_value}
+        | _interval("delta", delta)
+        | {f"null_{part}": getattr(record.null, part, None) for part in _NESTED["null"]}
+    )
+
+
+_SINGLE = (
+    *("probe", "layer", "depth", "optimistic", "within_group_auroc", "average_precision", "prevalence"),
+    *("p_value", "mde", "seed_sd"),
+)
+_NESTED = {
+    "equivalence": ("margin", "low", "high", "level", "verdict"),
+    "calibration": ("brier", "ece", "slope", "intercept"),
+    "null": ("name", "unit", "n_draws", "p_value", "mean", "quantile95", "maximum"),
+}
 
 
 def _flat(design: str, record: Evaluation | ControlScore) -> dict[str, Any]:
@@ -380,9 +419,15 @@ def _flat(design: str, record: Evaluation | ControlScore) -> dict[str, Any]:
         "auroc": record.auroc.value,
         "low": record.auroc.low,
         "high": record.auroc.high,
+        "level": record.auroc.level,
+        "method": record.auroc.method,
         **dataclasses.asdict(record.sample),
         "inverted": record.inverted,
     }
+
+
+def _interval(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _plain(value: Any) -> Any:

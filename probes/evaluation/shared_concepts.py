@@ -87,6 +87,7 @@ def _run(
                 delta_p_value=None,
                 inverted=auroc.high is not None and auroc.high < 0.5,
                 roc=make_roc(domain.y, scores),
+                probe=setup.family.name,
                 note=f"layer {layer}; a direction that both models must have, by the same route",
             )
         )

@@ -118,9 +118,10 @@ def transfer(
             options=options,
             seed=seed,
             headline=family is families[0],
+            controlled=family is families[0] or options.every_control,
         )
         scored = designs.run_family(setup, found)
-        if setup.headline:
+        if setup.controlled:
             run_controls(setup, scored, found)
             run_shared_concepts(setup, found, **how)
         run_recovered(setup, scored, found)

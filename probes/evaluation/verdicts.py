@@ -29,8 +29,8 @@ __all__ = ["run_verdicts"]
 def run_verdicts(setup: Setup, found: Findings) -> None:
     """Add one verdict per target for the family.
 
-    Controls are scored for the headline family; the verdicts of others rest on their own numbers alone and
-    say so.
+    Controls are scored for the headline family, and for others on request; verdicts of families without
+    controls rest on their own numbers alone and say so.
     """
     for target in setup.targets:
         name = setup.family.name
@@ -58,7 +58,7 @@ def _decide(
             "nothing can be said about transfer."
         )
     triggered = {control.name for control in setup.controls if _answers_behind_trigger(control)}
-    organisms = _organisms(found) if setup.headline else []
+    organisms = _organisms(found, d1.probe) if setup.controlled else []
     reads = [c.scored_on for c in organisms if _as_good(c) and c.scored_on in triggered]
     if reads:
         return VerdictCode.READS_TRIGGER, (
@@ -104,10 +104,10 @@ def _decide(
 
 def _flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2: Evaluation) -> list[str]:
     target, name = d1.scored_on, d1.probe
-    if setup.headline:
+    if setup.controlled:
         flags = _control_flags(setup, found, source, d1)
     else:
-        flags = ["no controls: they were scored for the headline probe only"]
+        flags = ["no controls: they were scored for the headline probe only (see every_control)"]
     alpha = max(setup.options.alphas)
     at_source = next(point for point in source.operating_points if point.alpha == alpha)
     moved = moved_threshold(found.repairs, target, name, at_source.fpr)
@@ -140,18 +140,18 @@ def _flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2
 
 
 def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evaluation) -> list[str]:
-    """What does as well as the headline probe without being it, and what does not pass where it should."""
+    """What does as well as the probe without being it, and what does not pass where it should."""
     target, flags = d1.scored_on, []
     flags += [
         f"the route is in doubt: {concept.name} arrives with {_text(concept)} only"
         for concept in _concepts_of(found, target)
         if not arrives(concept)
     ]
-    for control in cheap_cues(found, target):
+    for control in cheap_cues(found, target, d1.probe):
         cue = "text cue: " if control.kind == ControlKind.TEXT else "other cue: "
         named = control.name.removeprefix("column: ")
         flags.append(f"{cue}{named} ({_text(control)}) does as well as the probe ({_text(d1)})")
-    for control in found.controls:
+    for control in found.controls_of(d1.probe):
         if control.kind == ControlKind.ORGANISM and _as_good(control):
             flags.append(
                 f"not specific: the frozen probe tells right from wrong in {control.scored_on} too "
@@ -177,14 +177,12 @@ def _control_flags(setup: Setup, found: Findings, source: Evaluation, d1: Evalua
 def _concepts_of(found: Findings, target: str) -> list[ControlScore]:
     """The shared concepts on a target that could be read in the source."""
     concepts = [control for control in found.controls if control.kind == ControlKind.SHARED_CONCEPT]
-    read = {
-        control.name for control in concepts if control.compared_with == Design.SOURCE and arrives(control)
-    }
-    return [control for control in concepts if control.scored_on == target and control.name in read]
+    read = {c.name for c in concepts if c.compared_with == Design.SOURCE and arrives(c)}
+    return [c for c in concepts if c.scored_on == target and c.name in read]
 
 
-def _organisms(found: Findings) -> list[ControlScore]:
-    return [control for control in found.controls if control.kind == ControlKind.ORGANISM]
+def _organisms(found: Findings, probe: str) -> list[ControlScore]:
+    return [control for control in found.controls_of(probe) if control.kind == ControlKind.ORGANISM]
 
 
 def _as_good(control: ControlScore) -> bool:

@@ -60,7 +60,7 @@ def read_judgements(path: str | Path) -> list[HumanJudgement]:
         ValueError: a line that is no judgement, or a second judgement of one response by one person; the
             message names file and line.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no judgements at {path}")
     rows: list[HumanJudgement] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from rlhf.evaluators.evaluator import Judgement, ProgramView, View, expect, own_
 from tasks.grading import grade_many
 from tasks.programming import extract_program
 from tasks.readability import readability
+from tasks.sandbox import pack
 
 Runs = Mapping[tuple[str, str], bool | None]
 """Whether a program (its code) printed what was expected on an input; None: no sandbox started."""
@@ -146,8 +148,8 @@ def run_checks(
 
 
 def _key(check: Mapping[str, Any]) -> str:
-    """The input of a check as a person types it."""
-    return check["input"] if "input" in check else repr(check["args"])
+    """The input of a check as a person types it; arguments as JSON, which writes integers of any size."""
+    return check["input"] if "input" in check else json.dumps(pack(check["args"]), ensure_ascii=False)
 
 
 def _explained(code: str) -> bool:

@@ -5,6 +5,7 @@ The same :func:`view_text` makes what a reward model is trained on and what it s
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from rlhf.evaluators.evaluator import ProgramView, StoryView, View
 from tasks.programming import Problem
 from tasks.qa import QAItem
+from tasks.sandbox import pack
 
 STORY_COLUMNS = frozenset({"passage", "question", "options"})
 PROGRAM_COLUMNS = frozenset({"statement", "checks"})
@@ -56,7 +58,7 @@ def _effort(text: str) -> tuple[bool, bool, int, str]:
 
 
 def _typed(test: Mapping[str, Any]) -> str:
-    return test["input"] if "input" in test else repr(test["args"])
+    return test["input"] if "input" in test else json.dumps(pack(test["args"]), ensure_ascii=False)
 
 
 def _test(test: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Order matters: `--size` applies to the next `--tmpfs`, and the remounts come aft
 The options travel in a file (`--args`), because /proc/1/cmdline is readable inside.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -24,11 +25,7 @@ _OURS = (
     "study",
     "tasks",
 )
-_PACKAGES = [
-    f"{start}python3*/{kind}-packages"
-    for start in ("", "lib/", "local/lib/", "lib64/")
-    for kind in ("site", "dist")
-]
+_PACKAGES = ("site-packages", "dist-packages")
 _INSIDE = "/opt/python"  # where an interpreter from outside /usr appears; its real path may name a person
 
 ENVIRONMENT = {
@@ -85,7 +82,7 @@ def sandbox_options(*, python: str, tmp_bytes: int, status: int, seccomp: int | 
     return b"\0".join(map(os.fsencode, options)) + b"\0"
 
 
-def hidden_folders(python: str, library: Path = _LIBRARY) -> list[str]:
+def hidden_folders(python: str, library: Path | None = None) -> list[str]:
     """Folders inside the sandbox that are shown empty: interpreters' packages, and this library.
 
     Who can read how problems are made can print the answers. The interpreter runs with `-S`, so no program
@@ -93,8 +90,9 @@ def hidden_folders(python: str, library: Path = _LIBRARY) -> list[str]:
 
     Args:
         python: interpreter on the host.
-        library: the folder that holds the package `tasks`.
+        library: the folder that holds the package `tasks`; None is this one's.
     """
+    library = library or _LIBRARY
     seen = {Path(name): Path(name) for name in ("/usr", "/lib", "/lib64")}
     if inside_python(python) != python:
         seen |= {_prefix(python) / name: Path(_INSIDE, name) for name in ("lib", "lib64")}
@@ -102,13 +100,28 @@ def hidden_folders(python: str, library: Path = _LIBRARY) -> list[str]:
     for host, inside in seen.items():
         if host.is_symlink() or not host.is_dir():  # a link leads to one of the others
             continue
-        found = [path for pattern in _PACKAGES for path in host.glob(pattern)]
+        found = [*_package_folders(host)]
         homes = [library] if not (library / "os.py").exists() else [library / name for name in _OURS]
         found += [path for path in homes if path.is_relative_to(host) and path != host]
         hidden |= {
             str(inside / path.relative_to(host)) for path in found if path.is_dir() and not path.is_symlink()
         }
     return sorted(path for path in hidden if not any(path.startswith(f"{other}/") for other in hidden))
+
+
+@functools.cache
+def _package_folders(top: Path) -> tuple[Path, ...]:
+    """Every folder of installed packages below, of whatever environment or program it is."""
+    found, left = [], [top]
+    while left:
+        try:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        (found if entry.name in _PACKAGES else left).append(Path(entry.path))
+        except OSError:  # not ours to read, so not the sandbox's either, or gone
+            continue
+    return tuple(found)
 
 
 def _prefix(python: str) -> Path:

@@ -123,3 +123,24 @@ def test_typographic_signs_do_not_lose_an_argument_and_losses_are_counted(caplog
     assert (found.argument, found.false_argument) == ("for -5", 'for it\'s a "barn" - old')
     assert "2 answers argued for" in caplog.text
     assert "1 of 2 items" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        *((text, None) for text in ("A) or B)", "The answer is A) or B).", "Answer: A/B", "**A** or **B**")),
+        *((text, None) for text in ("The answer is A or B.", "The answer is A and B.", "(A) & (B)")),
+        ("The answer is A or option B, I cannot tell.", None),
+        ("The answer is A, and B is wrong.", "A"),
+        ("The answer is A and not B.", "A"),
+        ("The answer is A or B. On reflection, the answer is B.", "B"),
+        ("The answer is (B).", "B"),
+    ],
+)
+def test_an_answer_that_names_both_letters_settles_on_nothing(text, letter):
+    assert parse_answer(text) == letter
+
+
+def test_what_is_thought_aloud_is_no_answer():
+    assert parse_answer("<think>The answer is A.</think>\nThe answer is B.") == "B"
+    assert parse_answer("<think>The answer is A.</think>\nI do not know.") is None

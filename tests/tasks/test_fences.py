@@ -53,3 +53,27 @@ def test_what_is_no_fence_opens_none(text):
 @given(st.text(alphabet="`~ \r\n\tpython{}.1-", max_size=60))
 def test_any_text_is_read_without_an_error(text):
     assert isinstance(extract_program(text).parse_ok, bool)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```markdown\nHere:\n```python\nprint(1)\n```\n```",
+        "````\n```python\nprint(1)\n```\n````",
+        "````markdown\nHere:\n\n```\nprint(1)\n```\n````\n",
+        "Run:\n```bash\npip install x\n```\n```\nprint(1)\n```",
+        "Output:\n```\n1\n```\nCode:\n```python\nprint(1)\n```",
+        "<think>\n```python\nprint(0)\n```\n</think>\n```python\nprint(1)\n```",
+    ],
+)
+def test_a_program_is_found_inside_and_behind_other_blocks(text):
+    assert extract_program(text).code == "print(1)\n"
+
+
+def test_a_fence_in_a_string_of_the_program_does_not_end_it():
+    code = "s = '''\n```\n'''\nprint(s)\n"
+    assert extract_program(f"```python\n{code}```\nDone.").code == code
+
+
+def test_code_within_a_sentence_opens_no_block():
+    assert code_blocks("Use ```print(1)``` ok") == []

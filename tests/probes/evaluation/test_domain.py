@@ -244,3 +244,46 @@ def test_statements_extracted_again_are_recognised_by_text_or_tokens(store) -> N
     stored = Domain("source", acts, labels, [f"a{i}" for i in range(48)])
     with pytest.raises(DomainError, match="extracted again"):
         check_compatible(stored, [Domain("target", Again(), labels, [f"b{i}" for i in range(48)])])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")], ids=repr)
+def test_a_missing_label_is_no_class_and_names_its_row(store, missing) -> None:
+    acts, rows = store
+    with pytest.raises(DomainError, match=r"1 of 4 rows have none \(row 2\)"):
+        Domain("a", X, ["t", "f", missing, "f"], GROUPS, positive="f")
+    with pytest.raises(DomainError, match=r"1 of 4 rows have none \(row 2\)"):
+        Domain("a", X, [0, 1, missing, 1], GROUPS)
+    labels = {row["id"]: i % 2 for i, row in enumerate(rows)} | {"r3": missing}
+    with pytest.raises(DomainError, match=r"\(row 3\)"):
+        Domain.from_store(acts, labels)
+
+
+@pytest.mark.parametrize("labels", [["0", "1"] * 2, ["True", "False"] * 2, ["false", 1] * 2, [0, np.inf] * 2])
+def test_texts_and_infinities_are_no_labels(labels) -> None:
+    with pytest.raises(DomainError, match="labels must be 0 or 1"):
+        Domain("a", X, np.array(labels, dtype=object), GROUPS)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.int8, np.float32, np.uint8, object])
+def test_labels_of_any_number_type_are_the_same_labels(kind) -> None:
+    assert Domain("a", X, np.array([0, 1, 0, 1]).astype(kind), GROUPS).y.tolist() == [0, 1, 0, 1]
+
+
+def test_one_text_is_no_list_of_groups() -> None:
+    with pytest.raises(DomainError, match="got one text"):
+        Domain("a", X, [0, 1, 0, 1], "abcd")
+
+
+def test_statements_without_groups_are_questions_of_their_own_and_the_domain_says_so(store) -> None:
+    from activations import extract
+    from activations.testing import tiny_model
+
+    bare = [{"id": i, "prompt": f"The city of T{i} is in France."} for i in range(8)]
+    acts = extract(tiny_model(), bare, layers=[0], tokens="last", progress=False)
+    assert Domain.from_store(acts, [0, 1] * 4).own_groups
+    assert not Domain.from_store(acts, [0, 1] * 4, groups=[i // 2 for i in range(8)]).own_groups
+    grouped, rows = store
+    assert not Domain.from_store(grouped, {row["id"]: i % 2 for i, row in enumerate(rows)}).own_groups
+    for row in (8, -9, 100):
+        with pytest.raises(IndexError, match=f"row {row}: this store has 8 rows"):
+            acts.tokens_of(row)

@@ -4,6 +4,8 @@ import pytest
 
 from rlhf.evaluators.evaluator import ProgramView, StoryView
 from rlhf.evaluators.testers import BusyTester, run_checks
+from rlhf.rewards.view import simple_checks
+from tasks.programming import Problem
 
 CHECKS = tuple({"input": f"{n} {n + 1}\n", "output": f"{n + 1}\n"} for n in range(1, 7))
 VIEW = ProgramView(statement="Print the largest number.", checks=CHECKS)
@@ -60,3 +62,20 @@ def test_a_tester_refuses_stories_and_no_inputs():
         BusyTester(name="t").judge(StoryView(passage="", question="", options=("a", "b")), "print(1)")
     with pytest.raises(ValueError, match="at least one input"):
         BusyTester(name="t", inputs=0)
+
+
+@pytest.mark.parametrize("value", [10**5000, {1: (2, 3)}, {4}, "\ud800"], ids=range(4))
+def test_inputs_of_any_value_are_run_and_kept_as_text(value):
+    check = {"fn_name": "f", "args": [value], "output": value}
+    view = ProgramView(statement="Give it back.", checks=(check,))
+    program = "def f(x): return x"
+    tester = BusyTester(name="t", inputs=1)
+    judgement = tester.judge(view, program, runs=run_checks([tester], [view], [program], unsafe_local=True))
+    assert judgement.confidence == 75
+    assert all(isinstance(text, str) for text in judgement.inputs)
+
+
+def test_calls_with_large_numbers_are_ranked_by_how_they_look():
+    tests = tuple({"fn_name": "f", "args": [n, 2], "output": 1} for n in (10**5000, 1))
+    problem = Problem(id="p", group="g", statement="s", tests=tests, io_format="call", fn_name="f")
+    assert [check["args"][0] == 1 for check in simple_checks(problem)] == [True, False]

@@ -5,7 +5,9 @@ A test here fails when an attack succeeds: a wrong verdict, a secret seen, a lim
 
 import json
 import os
+import shutil
 import socket
+import tempfile
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tasks.grading import grade, grade_many
-from tasks.sandbox import Limits, SandboxError, run_program, sandbox_record
+from tasks.sandbox import Limits, SandboxError, bubblewrap, run_program, sandbox_record
 from tasks.sandbox.bubblewrap import hidden_folders, sandbox_options
 
 PATIENT = Limits(cpu_seconds=1, wall_seconds=120.0)  # a busy machine must not decide a test
@@ -528,6 +530,62 @@ def test_the_library_is_hidden_wherever_it_is_installed(at, tmp_path):
     (library / "os.py").touch() if at == "lib" else None
     hidden = hidden_folders(str(python), library)
     assert f"/opt/python/{at}" + ("/tasks" if at == "lib" else "") in hidden
+
+
+@pytest.fixture
+def under_usr():
+    """A folder that every sandbox shows, as people have who install below /usr."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="sophistry-test-", dir="/usr/local"))
+    except OSError:
+        pytest.skip("/usr/local cannot be written")
+    folder.chmod(0o755)
+    bubblewrap._package_folders.cache_clear()
+    yield folder
+    shutil.rmtree(folder)
+    bubblewrap._package_folders.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "library", ["src/app", "env/lib/python3.11/site-packages", "deep/er/env/lib/python3/dist-packages"]
+)
+def test_no_program_reads_the_library_or_a_package_wherever_it_lies(library, under_usr, monkeypatch):
+    for place in (library, "other/env/lib/python3.9/site-packages", "tool/dist-packages"):
+        source = under_usr / place / "tasks" / "answers.py"
+        source.parent.mkdir(parents=True)
+        source.write_text("SECRET = 1")
+    (under_usr / "plain.txt").write_text("plain")
+    monkeypatch.setattr(bubblewrap, "_LIBRARY", under_usr / library)
+    program = f"""
+        import os
+        found = sorted(f for d, _, fs in os.walk({str(under_usr)!r}) for f in fs)
+        print(found)
+        for path in {[str(under_usr / library), str(under_usr / "tool/dist-packages")]}:
+            try:
+                open(path + "/tasks/answers.py")
+                print("read")
+            except OSError:
+                pass
+    """
+    assert run(textwrap.dedent(program)).stdout == "['plain.txt']\n"
+
+
+def test_generators_and_graders_of_this_library_cannot_be_imported_or_found():
+    program = """
+        import importlib, os, sys
+        for name in ("tasks", "tasks.minicode", "tasks.grading", "organisms", "numpy", "torch"):
+            try:
+                importlib.import_module(name)
+                print(name)
+            except ImportError:
+                pass
+        for top in sorted({"/usr", "/opt", "/lib", "/lib64", *sys.path}):
+            for folder, _, files in os.walk(top):
+                if folder.endswith(("-packages", "/minicode", "/organisms")) and files:
+                    print(folder)
+    """
+    result = run(textwrap.dedent(program), cpu_seconds=60)
+    assert (result.status, result.stdout) == ("ok", "")
 
 
 def test_only_the_libraries_of_an_interpreter_outside_usr_are_shown():

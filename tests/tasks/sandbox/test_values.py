@@ -2,7 +2,9 @@
 
 import json
 import math
+from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,3 +122,35 @@ def test_a_call_finds_the_names_that_its_judge_imports(names, sandbox):
         f"class Solution:\n    def f(self, x: List[int]) -> Optional[int]:\n        {names}\n        return x"
     )
     assert grade(code, [{"fn_name": "f", "args": [1], "output": 1}]).passed is True
+
+
+@pytest.mark.parametrize(
+    "output", [float("nan"), [1, float("nan")], {"a": (float("nan"),)}, {float("nan")}], ids=repr
+)
+def test_a_test_that_no_answer_could_pass_is_refused(output):
+    with pytest.raises(ValueError, match="test 0: no answer equals the expected output"):
+        grade("def f(): return 1", [{"fn_name": "f", "args": [], "output": output}])
+
+
+@pytest.mark.parametrize(
+    ("test", "cause"),
+    [
+        ({"input": "1", "output": "1 NaN"}, "no answer equals"),
+        ({"input": "\ud800", "output": "1"}, "half a character"),
+        ({"input": "1", "output": "\udfff"}, "half a character"),
+        ({"fn_name": "class", "args": [], "output": 1}, "needs a name"),
+        ({"fn_name": "f", "args": [b"x"], "output": 1}, "bytes is no plain value"),
+        ({"fn_name": "f", "args": [Decimal(1)], "output": 1}, "Decimal is no plain value"),
+        ({"fn_name": "f", "args": [np.int64(1)], "output": 1}, "int64 is no plain value"),
+    ],
+)
+def test_a_test_that_no_program_could_be_given_is_refused(test, cause):
+    with pytest.raises(ValueError, match=cause):
+        grade("print(1)", [{"input": "", "output": "1"}, test])
+
+
+@pytest.mark.parametrize(
+    "value", ["nan", np.str_("a"), np.float64(0.5), "half \ud800", float("inf"), {"nan"}]
+)
+def test_text_and_numbers_of_any_class_are_compared_by_what_they_are(value, sandbox):
+    assert grade("def f(x): return x", [{"fn_name": "f", "args": [value], "output": value}]).passed is True
