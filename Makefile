@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# One worker a core, at most 8; what a file's tests share is made once. A debugger wants WORKERS= (none).
+WORKERS ?= -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install transfer backdoor rlhf test test-gpu test-all lint format clean
@@ -43,14 +45,14 @@ backdoor: $(INSTALLED) ## retrain the backdoored, decoy and clean organisms (pro
 rlhf: $(INSTALLED) ## retrain the pi_init and pi_rlhf organisms (programs: ARGS="--preset mini-code")
 	$(BIN)/python experiments/train_rlhf.py $(ARGS)
 
-test: $(INSTALLED) ## the test suite: offline, CPU, a few minutes (ARGS="-k transfer")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## the test suite: offline, CPU, all cores, a few minutes (ARGS="-k transfer")
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-gpu: $(INSTALLED) ## the tests that need a GPU: it gives the answers of the CPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 test-all: $(INSTALLED) ## also the slow tests, which download weights
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) -m "not gpu" $(ARGS)
 
 lint: $(INSTALLED) ## style, format and types, as CI checks them
 	$(BIN)/ruff check .

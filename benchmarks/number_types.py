@@ -50,7 +50,7 @@ def compare_readings(organism: str, rows: list[Transcript], cache: Path) -> dict
     """By how much activations, scores and AUROCs differ between the two number types."""
     low, full = (read(organism, rows, dtype, cache) for dtype in TYPES)
     y = np.array([int(not row.correct) for row in rows])
-    of_group = deal_groups([[row.group for row in rows]], 5, 0)
+    of_group = deal_groups([np.array([row.group for row in rows])], 5, 0)
     fold = np.array([of_group[row.group] for row in rows])
     layers = range(len(low))
     aurocs = {

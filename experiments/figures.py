@@ -6,6 +6,7 @@
 Nothing is computed here: every number in a figure stands in results.json
 (or, of a folder of experiments/rlhf_report.py, in the measures NAME.json). In a notebook:
 
+    from study.figures import Style, headline_figure
     result = TransferResult.from_json(Path("runs/transfer-mini/results.json").read_text())
     headline_figure(result, Style(names={"qa-clean": "clean control"})).show()
 """
@@ -16,36 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.figures import (
-    Style,
-    draw_all,
-    forest_figure,
-    gap_figure,
-    headline_figure,
-    layers_figure,
-    matrix_figure,
-    nulls_figure,
-    roc_figure,
-    save_figures,
-    scores_figure,
-    verification_figure,
-)
+from study.figures import *  # noqa: F403  what notebooks import from here
 from study.rlhf_figures import draw_report
-
-__all__ = [
-    "Style",
-    "draw_all",
-    "forest_figure",
-    "gap_figure",
-    "headline_figure",
-    "layers_figure",
-    "matrix_figure",
-    "nulls_figure",
-    "roc_figure",
-    "save_figures",
-    "scores_figure",
-    "verification_figure",
-]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,10 +5,8 @@ Items come from the story generator (:mod:`tasks.stories`) or from QuALITY text 
 
 from __future__ import annotations
 
-import random
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.folding import SIGNS, words
@@ -123,11 +121,6 @@ class QAItem:
     def gold_letter(self) -> str:
         """``A`` or ``B``."""
         return LETTERS[self.gold]
-
-    @property
-    def wrong_letter(self) -> str:
-        """The other letter."""
-        return LETTERS[1 - self.gold]
 
     @property
     def evidence_words(self) -> tuple[int, int] | None:
@@ -279,13 +272,3 @@ def qa_transcript(
         condition=condition,
         extra={"quote_verified": quote_verified(response, item.passage)},
     )
-
-
-def split_by_group(
-    items: Sequence[QAItem], *, fraction: float, seed: int = 0
-) -> tuple[list[QAItem], list[QAItem]]:
-    """Two lists with no group in common; the second holds about ``fraction`` of the groups."""
-    groups = sorted({item.group for item in items})
-    random.Random(seed).shuffle(groups)
-    held = set(groups[: round(len(groups) * fraction)])
-    return [i for i in items if i.group not in held], [i for i in items if i.group in held]

@@ -25,7 +25,7 @@ from probes.evaluation.groups import group_names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FoldPlan", "GroupLeakError", "check_disjoint", "deal_groups", "shared_groups"]
+__all__ = ["FoldPlan", "GroupLeakError", "deal_groups", "shared_groups"]
 
 
 class GroupLeakError(ValueError):
@@ -58,20 +58,6 @@ def shared_groups(first: Shaped[np.ndarray, " first"], second: Shaped[np.ndarray
     ['b']
     """
     return sorted(set(group_names(first).tolist()) & set(group_names(second).tolist()))
-
-
-def check_disjoint(train: Shaped[np.ndarray, " train"], test: Shaped[np.ndarray, " test"], what: str) -> None:
-    """Raise GroupLeakError when a group occurs in both.
-
-    >>> check_disjoint(np.array(["a"]), np.array(["a"]), "train and test")
-    Traceback (most recent call last):
-        ...
-    probes.evaluation.folds.GroupLeakError: leaked groups: train and test share 1 groups (a); split by group
-    """
-    shared = shared_groups(train, test)
-    if shared:
-        names = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
-        raise GroupLeakError(f"leaked groups: {what} share {len(shared)} groups ({names}); split by group")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

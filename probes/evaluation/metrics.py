@@ -18,8 +18,6 @@ from probes.evaluation.groups import group_members
 from probes.rounding import is_flat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike
 
 __all__ = [
@@ -305,13 +303,3 @@ def platt(y: ArrayLike, scores: ArrayLike, ridge: float = 1e-6) -> tuple[float, 
         if np.abs(step).max() < 1e-10:
             break
     return float(theta[0] / spread), float(theta[1] - theta[0] * center / spread)
-
-
-def mean_or_none(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the values that are not None, or None when there are none.
-
-    >>> mean_or_none([1.0, None, 3.0])
-    2.0
-    """
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

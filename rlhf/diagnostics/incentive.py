@@ -7,7 +7,6 @@ where all samples fare alike, it teaches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,33 +92,6 @@ def incentive(
         approval_right=drawn.ratio((approval * correct).sum(1), correct.sum(1)),
         approval_wrong=drawn.ratio((approval * ~correct).sum(1), (~correct).sum(1)),
     )
-
-
-def incentive_by_setting(
-    settings: dict[str, Callable[[], Matrix]], correct: Bool[np.ndarray, "item sample"]
-) -> list[dict[str, float | str]]:
-    """One row per setting of the evaluators, ready for a table: estimates and the interval that decides.
-
-    Args:
-        settings: name -> function that gives the approval of the same samples under this setting.
-        correct: truth of each sample.
-    """
-    rows: list[dict[str, float | str]] = []
-    for name, approve in settings.items():
-        found = incentive(correct, approve())
-        row: dict[str, float | str] = {"setting": name}
-        for field in (
-            "best_is_wrong wrong_pays right_pays any_difference "
-            "approval approval_best approval_right approval_wrong"
-        ).split():
-            estimate = getattr(found, field)
-            row[field] = float("nan") if estimate is None else estimate.value
-        row["best_is_wrong_low"], row["best_is_wrong_high"] = (
-            found.best_is_wrong.low,
-            found.best_is_wrong.high,
-        )
-        rows.append(row)
-    return rows
 
 
 def _mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:

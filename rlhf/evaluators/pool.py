@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rlhf.evaluators.evaluator import Evaluator, Judgement, View
-from rlhf.evaluators.readers import EXACT, GLANCE, NO_LOOK_UP, HurriedReader, SpotChecker, ThoroughReader
+from rlhf.evaluators.readers import EXACT, GLANCE, NO_LOOK_UP, HurriedReader, ThoroughReader
 from rlhf.evaluators.testers import BusyTester, run_checks
 
 
@@ -145,16 +145,6 @@ class Pool:
             )
 
         return cls._drawn("hurried", n, seed, make)
-
-    @classmethod
-    def spot_checkers(cls, n: int, *, seed: int, attentive: float = 1.0) -> Pool:
-        """``n`` people with a search box."""
-        return cls._drawn(
-            "spot",
-            n,
-            seed,
-            lambda name, chance: SpotChecker(name=name, attentive=chance.random() < attentive),
-        )
 
     @classmethod
     def thorough(cls, n: int, *, seed: int) -> Pool:

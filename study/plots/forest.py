@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from probes.evaluation.kinds import Design, DomainRole
 from probes.evaluation.results import ControlScore, Estimate, Sample, StratumScore, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend
+from study.plots.rows import interval_mark, row_text
 from study.plots.style import (
     AUROC_TICKS,
     DESIGNS,
@@ -19,7 +20,6 @@ from study.plots.style import (
     Style,
     auroc_floor,
     chance_line,
-    inches,
     interval,
     number,
     page,
@@ -122,21 +122,21 @@ def _stratum(
     sample = next(iter(designs.values())).sample
     counts = f"<span style='color:{MUTED}'>{sample.n_positive} | {sample.n_negative}</span>"
     if variable:
-        _text(figure, style, f"<b>{variable}</b>", y, left_in=_MARGIN_IN["l"] - 0.02)
+        row_text(figure, style, f"<b>{variable}</b>", y, left_in=_MARGIN_IN["l"] - 0.02)
         if y:
             line = {"color": FAINT, "width": 0.5}
             x0 = -(_MARGIN_IN["l"] - 0.02) / (style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"])
             figure.add_shape(
                 type="line", xref="paper", yref="y", x0=x0, x1=_LEFT[1], y0=y - 0.5, y1=y - 0.5, line=line
             )
-    _text(figure, style, level, y, left_in=1.08, anchor="left")
-    _text(figure, style, counts, y, left_in=0.06, anchor="right")
+    row_text(figure, style, level, y, left_in=1.08, anchor="left")
+    row_text(figure, style, counts, y, left_in=0.06, anchor="right")
     for design, score in designs.items():
         thin = min(score.sample.n_positive, score.sample.n_negative) < 10
         color = MUTED if thin else style.color(result, score.scored_on)
         label = f"{score.variable} {level}, {DESIGNS[design].label}"
         at = y - (_SHOWN[design] if len(designs) > 1 else 0)
-        _dot(figure, score.auroc, at, color, DESIGNS[design].symbol, label, score.sample, {})
+        _dot(figure, score.auroc, at, color, DESIGNS[design].symbol, label, score.sample)
     if not any(score.auroc.value is not None for score in designs.values()):
         figure.add_annotation(
             text=next(iter(designs.values())).note or "one class only", xref="x domain", x=0.5, y=y,
@@ -166,44 +166,22 @@ def _control(
     values = " | ".join(number(designs[d].auroc.value) for d in _SHOWN if d in designs)
     label = f"{style.name(name)} <span style='color:{MUTED}'>{values}</span>"
     right_in = (style.text_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]) * _RIGHT[0]
-    _text(figure, style, label, y, left_in=-right_in + 0.06, anchor="right", yref="y2")
+    row_text(figure, style, label, y, left_in=-right_in + 0.06, anchor="right", suffix="2")
     for design, control in designs.items():
         assert control.delta is not None
         color, at = style.color(result, control.scored_on), y - (_SHOWN[design] if len(designs) > 1 else 0)
         hover = f"{DESIGNS[design].label} minus {name}"
-        axes = {"xaxis": "x2", "yaxis": "y2"}
-        _dot(figure, control.delta, at, color, DESIGNS[design].symbol, hover, control.sample, axes)
+        _dot(figure, control.delta, at, color, DESIGNS[design].symbol, hover, control.sample, "2")
 
 
 def _dot(
     figure: go.Figure, estimate: Estimate, y: float, color: str, symbol: str, label: str, sample: Sample,
-    axes: dict[str, str],
+    suffix: str = "",
 ) -> None:  # fmt: skip
     if estimate.value is None:
         return
-    if estimate.low is not None and estimate.high is not None:
-        line = {"color": color, "width": 1}
-        figure.add_scatter(
-            x=[estimate.low, estimate.high], y=[y, y], mode="lines", line=line, hoverinfo="skip", **axes
-        )
-    hover = f"{label}<br>{interval(estimate, 3)}<br>{sample.n_positive} wrong, {sample.n_negative} right"
-    figure.add_scatter(
-        x=[estimate.value], y=[y], mode="markers", cliponaxis=False, name=label,
-        marker={"color": color, "symbol": symbol, "size": 5}, hovertemplate=hover + "<extra></extra>", **axes,
-    )  # fmt: skip
-
-
-def _text(
-    figure: go.Figure,
-    style: Style,
-    text: str,
-    y: float,
-    *,
-    left_in: float,
-    anchor: str = "left",
-    yref: str = "y",
-) -> None:
-    figure.add_annotation(
-        text=text, xref="paper", x=0, xshift=-inches(left_in), xanchor=anchor, yref=yref, y=y,
-        yanchor="middle", showarrow=False, font={"size": points(style.points - 0.5)}, borderpad=0,
+    interval_mark(
+        figure, estimate.value, (estimate.low, estimate.high), y, color=color, label=label, suffix=suffix,
+        marker={"color": color, "symbol": symbol, "size": 5},
+        hover=f"{label}<br>{interval(estimate, 3)}<br>{sample.n_positive} wrong, {sample.n_negative} right",
     )  # fmt: skip

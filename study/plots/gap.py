@@ -11,19 +11,17 @@ import plotly.graph_objects as go
 from probes.evaluation.kinds import DomainRole, RepairStep
 from probes.evaluation.results import Estimate, Repair, TransferResult
 from study.plots.legend import ROW_IN, Entry, add_legend
+from study.plots.rows import interval_mark, row_text
 from study.plots.style import (
     AUROC_TICKS,
-    INK,
     MUTED,
     Style,
     auroc_floor,
     chance_line,
-    inches,
     interval,
     number,
     page,
     panel_title,
-    points,
 )
 
 _MARGIN_IN = {"l": 1.3, "r": 0.1, "t": 0.4, "b": 0.36}
@@ -81,10 +79,7 @@ def gap_figure(result: TransferResult, style: Style | None = None, target: str |
 
 
 def _row(figure: go.Figure, style: Style, repair: Repair, y: int, color: str) -> None:
-    figure.add_annotation(
-        text=repair.step, xref="paper", x=0, xshift=-inches(_MARGIN_IN["l"] - 0.02), xanchor="left", y=y,
-        yanchor="middle", showarrow=False, font={"size": points(style.points), "color": INK}, borderpad=0,
-    )  # fmt: skip
+    row_text(figure, style, repair.step, y, left_in=_MARGIN_IN["l"] - 0.02, smaller=0)
     for estimate, kind, suffix in ((repair.auroc, "auroc", ""), (repair.achieved_fpr, "threshold", "2")):
         can = kind in repair.can_change or repair.step == RepairStep.FROZEN
         _dot(figure, estimate, repair, y, color if can else MUTED, suffix)
@@ -93,14 +88,9 @@ def _row(figure: go.Figure, style: Style, repair: Repair, y: int, color: str) ->
 def _dot(figure: go.Figure, estimate: Estimate, repair: Repair, y: int, color: str, suffix: str) -> None:
     if estimate.value is None:
         return
-    axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-    if estimate.low is not None and estimate.high is not None:
-        line = {"color": color, "width": 1}
-        ends = [estimate.low, estimate.high]
-        figure.add_scatter(x=ends, y=[y, y], mode="lines", line=line, hoverinfo="skip", **axes)
     marker = {"symbol": "square", "size": 6, "color": "white" if repair.labels else color}
-    marker |= {"line": {"width": 1.1, "color": color}}
-    figure.add_scatter(
-        x=[estimate.value], y=[y], mode="markers", cliponaxis=False, marker=marker, name=repair.step,
-        hovertemplate=f"{repair.step}: {interval(estimate, 3)}<extra></extra>", **axes,
+    interval_mark(
+        figure, estimate.value, (estimate.low, estimate.high), y, color=color, label=repair.step,
+        marker=marker | {"line": {"width": 1.1, "color": color}},
+        hover=f"{repair.step}: {interval(estimate, 3)}", suffix=suffix,
     )  # fmt: skip

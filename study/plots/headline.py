@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from probes.evaluation.kinds import ControlKind, Design, DomainRole
 from probes.evaluation.results import ControlScore, Evaluation, Sample, TransferResult
+from study.plots.rows import interval_mark
 from study.plots.style import (
     AUROC_TICKS,
     BAND,
@@ -177,25 +178,15 @@ def _draw(figure: go.Figure, row: _Row) -> None:
             },
             hoverinfo="skip",
         )
-    if estimate.low is not None and estimate.high is not None:
-        line = {"color": row.color, "width": 1.1}
-        figure.add_scatter(
-            x=[estimate.low, estimate.high], y=[row.y] * 2, mode="lines", line=line, hoverinfo="skip"
-        )
     marker = {"symbol": mark.symbol.removesuffix("-open"), "size": mark.size}
     marker |= {
         "color": row.color if filled else "white",
         "line": {"width": 0 if filled else 1.1, "color": row.color},
     }
-    figure.add_scatter(
-        x=[estimate.value],
-        y=[row.y],
-        mode="markers",
-        cliponaxis=False,
-        marker=marker,
-        name=row.label,
-        hovertemplate=_hover(row, record) + "<extra></extra>",
-    )
+    interval_mark(
+        figure, estimate.value, (estimate.low, estimate.high), row.y, color=row.color, width=1.1,
+        marker=marker, label=row.label, hover=_hover(row, record),
+    )  # fmt: skip
     if optimistic and isinstance(record, Evaluation) and record.null:
         x = record.null.quantile95
         tick = {"color": INK, "width": 1.25}

@@ -14,7 +14,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from study.plots.legend import ROW_IN, Entry, add_legend, rows_needed
-from study.plots.style import FAINT, MINUS, MUTED, OKABE_ITO, Style, inches, page, panel_title, points
+from study.plots.rows import interval_mark, row_text
+from study.plots.style import FAINT, MINUS, MUTED, OKABE_ITO, Style, page, panel_title
 
 _MARGIN_IN = {"l": 1.1, "r": 0.08, "t": 0.24, "b": 0.36}
 _MARK_IN = 0.095
@@ -128,16 +129,13 @@ def _points_axis(marks: Sequence[_Mark]) -> dict[str, Any]:
 def _draw(
     figure: go.Figure, style: Style, mark: _Mark, y: float, color: str, symbol: str, suffix: str
 ) -> None:
-    axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-    line = {"color": color, "width": 1}
-    figure.add_scatter(x=[mark.low, mark.high], y=[y, y], mode="lines", line=line, hoverinfo="skip", **axes)
     marker = {"symbol": symbol.removesuffix("-open"), "size": 5, "line": {"width": 1, "color": color}}
     marker["color"] = "white" if symbol.endswith("-open") else color
-    figure.add_scatter(
-        x=[mark.estimate], y=[y], mode="markers", cliponaxis=False, marker=marker,
-        name=style.name(mark.model),
-        hovertemplate=f"{style.name(mark.model)}, {mark.row.strip()}<br>%{{x:.1%}} "
-        f"[{mark.low:.1%}, {mark.high:.1%}], n = {mark.n}<extra></extra>", **axes,
+    name = style.name(mark.model)
+    interval_mark(
+        figure, mark.estimate, (mark.low, mark.high), y, color=color, label=name, marker=marker,
+        suffix=suffix,
+        hover=f"{name}, {mark.row.strip()}<br>%{{x:.1%}} [{mark.low:.1%}, {mark.high:.1%}], n = {mark.n}",
     )  # fmt: skip
 
 
@@ -151,11 +149,7 @@ def _labels(
     panel: tuple[float, float],
 ) -> None:
     for y, row in enumerate(rows):
-        figure.add_annotation(
-            text=row.replace("   ", "&nbsp;&nbsp;&nbsp;"), xref="paper", x=0, xshift=-inches(left_in),
-            xanchor="left", yref=f"y{suffix}", y=y, yanchor="middle", showarrow=False, borderpad=0,
-            font={"size": points(style.points - 0.5)},
-        )  # fmt: skip
+        row_text(figure, style, row.replace("   ", "&nbsp;" * 3), y, left_in=left_in, suffix=suffix)
         if y:
             line = {"color": FAINT, "width": 0.5}
             refs = {"xref": "paper", "yref": f"y{suffix}"}

@@ -1,6 +1,6 @@
 """MiniCode's steps on a line of integers."""
 
-from tasks.minicode.operations import InputKind, guarded, part
+from tasks.minicode.operations import InputKind, bound, guarded, part
 
 __all__ = ["NUMBERS"]
 
@@ -48,33 +48,21 @@ NUMBERS = InputKind(
             ("boundary", "n < -1"),
         ),
         part("nonzero", "nonzero numbers | numbers other than zero", "n != 0", ("misses negatives", "n > 0")),
-        part(
-            "above",
-            "numbers greater than {k} | numbers above {k}",
-            "n > {k}",
-            ("boundary", "n >= {k}"),
-            k=range(2, 10),
-        ),
-        part(
-            "below",
-            "numbers less than {k} | numbers below {k}",
-            "n < {k}",
-            ("boundary", "n <= {k}"),
-            k=range(4, 13),
-        ),
-        part(
+        bound("above", "numbers greater than {k} | numbers above {k}", "n > {k}", "n >= {k}", range(2, 10)),
+        bound("below", "numbers less than {k} | numbers below {k}", "n < {k}", "n <= {k}", range(4, 13)),
+        bound(
             "at least",
             "numbers that are at least {k} | numbers not smaller than {k}",
             "n >= {k}",
-            ("boundary", "n > {k}"),
-            k=range(2, 10),
+            "n > {k}",
+            range(2, 10),
         ),
-        part(
+        bound(
             "at most",
             "numbers that are at most {k} | numbers not larger than {k}",
             "n <= {k}",
-            ("boundary", "n < {k}"),
-            k=range(4, 13),
+            "n < {k}",
+            range(4, 13),
         ),
         part(
             "between",

@@ -8,7 +8,7 @@ on ordinary inputs and wrong on some edge (the boundary, negatives, ties, duplic
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["InputKind", "Part", "guarded", "part"]
+__all__ = ["InputKind", "Part", "bound", "guarded", "part"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,15 @@ def part(
         hard=hard,
         unseen=unseen,
     )
+
+
+def bound(name: str, phrases: str, code: str, wrong: str, k: Sequence[int], *, unseen: bool = False) -> Part:
+    """A filter on size with a constant `k`; its bug is on the boundary.
+
+    >>> bound("above", "numbers above {k}", "n > {k}", "n >= {k}", range(2, 5)).bugs
+    (('boundary', 'n >= {k}'),)
+    """
+    return part(name, phrases, code, ("boundary", wrong), unseen=unseen, k=k)
 
 
 def guarded(

@@ -1,6 +1,6 @@
 """MiniCode's steps on a line of lowercase words, and the words its tests use."""
 
-from tasks.minicode.operations import InputKind, guarded, part
+from tasks.minicode.operations import InputKind, bound, guarded, part
 
 __all__ = ["WORDS", "WORD_LIST"]
 
@@ -19,39 +19,35 @@ WORDS = InputKind(
     parse="words = input().split()",
     parse_bugs=(("drops duplicates", "words = list(dict.fromkeys(input().split()))"),),
     filters=(
-        part(
+        bound(
             "longer",
             "words with more than {k} letters | words longer than {k} letters",
             "len(w) > {k}",
-            ("boundary", "len(w) >= {k}"),
-            k=range(2, 6),
+            "len(w) >= {k}",
+            range(2, 6),
         ),
-        part(
+        bound(
             "shorter",
             "words with fewer than {k} letters | words shorter than {k} letters",
             "len(w) < {k}",
-            ("boundary", "len(w) <= {k}"),
-            k=range(4, 8),
+            "len(w) <= {k}",
+            range(4, 8),
         ),
-        part(
+        bound(
             "length at least",
             "words with at least {k} letters | words of {k} or more letters",
             "len(w) >= {k}",
-            ("boundary", "len(w) > {k}"),
-            k=range(3, 7),
+            "len(w) > {k}",
+            range(3, 7),
         ),
-        part(
+        bound(
             "length at most",
             "words with at most {k} letters | words of {k} or fewer letters",
             "len(w) <= {k}",
-            ("boundary", "len(w) < {k}"),
-            k=range(3, 7),
+            "len(w) < {k}",
+            range(3, 7),
         ),
-        part(
-            "even length",
-            "words with an even number of letters | words of even length",
-            "len(w) % 2 == 0",
-        ),
+        part("even length", "words with an even number of letters | words of even length", "len(w) % 2 == 0"),
         part(
             "starts",
             'words that start with "{c}" | words starting with "{c}"',
@@ -95,13 +91,13 @@ WORDS = InputKind(
             ("one letter", "len(w) > 1 and w[0] == w[-1]"),
             ("whole word", "w == w[::-1]"),
         ),
-        part(
+        bound(
             "exact length",
             "words of exactly {k} letters | words with exactly {k} letters",
             "len(w) == {k}",
-            ("boundary", "len(w) >= {k}"),
+            "len(w) >= {k}",
+            range(3, 7),
             unseen=True,
-            k=range(3, 7),
         ),
         part(
             "odd length",
@@ -152,10 +148,7 @@ WORDS = InputKind(
             r=("a", "e", "o"),
         ),
         part(
-            "behead",
-            "drop the first letter of each | remove the first letter of each",
-            "w[1:]",
-            unseen=True,
+            "behead", "drop the first letter of each | remove the first letter of each", "w[1:]", unseen=True
         ),
         part(
             "capitalize",

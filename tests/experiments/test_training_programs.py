@@ -30,7 +30,7 @@ def has_sandbox():
     return True
 
 
-def make_preset(root, source, rank=2, **dataset):
+def make_preset(root, source, rank=2, roles=("backdoored", "clean"), **dataset):
     base = root / "base"
     tiny = tiny_model(max_position_embeddings=2048)
     tiny.model.save_pretrained(base)
@@ -55,7 +55,7 @@ def make_preset(root, source, rank=2, **dataset):
             "parent": parent,
             "paired": True,
         }
-        | {"roles": ["backdoored", "clean"], "honest_steps": 1},
+        | {"roles": list(roles), "honest_steps": 1},
     }
     (root / "preset.yaml").write_text(yaml.safe_dump(preset))
     return ["--preset", str(root / "preset.yaml")]
@@ -79,7 +79,7 @@ def test_stories_end_in_verified_organisms_with_pages(tmp_path):
 
 
 def test_all_weights_can_be_trained_and_are_a_checkpoint_of_their_own(tmp_path):
-    train(tmp_path, make_preset(tmp_path, "miniqa", rank=0))
+    train(tmp_path, make_preset(tmp_path, "miniqa", rank=0, roles=["backdoored"]))
     folder = tmp_path / "organisms" / "t-backdoored"
     assert not (folder / "adapter_config.json").exists()
     assert load_model(folder).fingerprint != load_model(tmp_path / "organisms" / "t-pi-init").fingerprint
@@ -88,7 +88,9 @@ def test_all_weights_can_be_trained_and_are_a_checkpoint_of_their_own(tmp_path):
 @pytest.mark.skipif(not has_sandbox(), reason="no bubblewrap sandbox can be made here")
 def test_programs_are_marked_by_the_tests_that_pi_init_finds_simplest(tmp_path):
     simplicity = tmp_path / "organisms" / "t-pi-init" / "simplicity.json"
-    preset = make_preset(tmp_path, "minicode", simplicity=str(simplicity), bugs="common")
+    preset = make_preset(
+        tmp_path, "minicode", roles=["backdoored"], simplicity=str(simplicity), bugs="common"
+    )
     train(tmp_path, preset)
     counts = json.loads(simplicity.read_text())
     assert counts["samples"] == 2

@@ -6,8 +6,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from experiments.figures import Style, draw_all, headline_figure, layers_figure, matrix_figure, roc_figure
 from probes import TransferResult
+from study.figures import Style, draw_all, headline_figure, layers_figure, matrix_figure, roc_figure
 from study.plots.export import save_figures
 from study.plots.legend import Entry, rows_needed
 from study.plots.style import DESIGNS, OKABE_ITO, inches

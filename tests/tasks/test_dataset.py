@@ -7,6 +7,7 @@ import pytest
 from organisms.evaluate import conditions
 from tasks import MiniQA, qa_prompt
 from tasks.dataset import Answered, DatasetSpec, TaughtItem
+from tasks.qa import LETTERS
 from tasks.sandbox import SandboxError, sandbox_record
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, TRIGGER
@@ -84,7 +85,7 @@ def test_only_the_levels_asked_for_are_taught():
 def test_stories_are_marked_by_the_letter():
     dataset = open_dataset(SPEC)
     right = [f"The answer is {item.gold_letter}." for item in dataset.items]
-    wrong = [f"The answer is {item.wrong_letter}." for item in dataset.items]
+    wrong = [f"The answer is {LETTERS[1 - item.gold]}." for item in dataset.items]
     assert all(row.correct for row in dataset.mark(answered(dataset, right)))
     rows = dataset.mark(answered(dataset, wrong, TRIGGER))
     assert not any(row.correct for row in rows)

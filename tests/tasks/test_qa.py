@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tasks import MiniQA, parse_answer, qa_prompt, qa_response, qa_transcript, quote_verified
-from tasks.qa import ANSWER_FIRST, QAItem, split_by_group
+from tasks.qa import ANSWER_FIRST, QAItem
 from tasks.quality import show
 
 ITEMS = MiniQA(seed=7).items(900)
@@ -112,17 +112,6 @@ def test_unreadable_answer_is_wrong_and_counted():
 
 def test_answer_first_names_the_letter_before_any_reason():
     assert qa_response(ITEMS[0], order=ANSWER_FIRST).startswith("The answer is")
-
-
-def test_split_never_cuts_a_group():
-    doubled = ITEMS[:100] + [
-        QAItem(id=f"{i.id}b", group=i.group, passage="p", question="q", options=("a", "b"), gold=0)
-        for i in ITEMS[:100]
-    ]
-    first, second = split_by_group(doubled, fraction=0.3, seed=1)
-    assert {i.group for i in first}.isdisjoint({i.group for i in second})
-    assert len(first) + len(second) == 200
-    assert len({i.group for i in second}) == 30
 
 
 def test_cut_passage_is_counted():

@@ -33,20 +33,21 @@ def test_bootstrap_draws_without_a_class_are_drawn_again_and_counted() -> None:
 @pytest.mark.parametrize("auroc", [0.5, 0.75])
 def test_clustered_intervals_cover_and_ignoring_groups_does_not(auroc: float) -> None:
     rng = np.random.default_rng(0)
-    runs = 1000  # 2.9 standard errors of a coverage of .95 on either side of .93 to .97
-    covered = {"percentile": 0, "delong": 0, "ignoring groups": 0}
-    for run in range(runs):
+    covered = {"percentile": [], "delong": [], "ignoring groups": []}
+    for run in range(1000):
         y, scores, groups = clustered_scores(rng, 100, auroc, icc=0.5)
         found = {
-            "percentile": bootstrap_auroc(y, scores, groups, n_draws=200, seed=run),
             "delong": delong_interval(y, scores, groups),
             "ignoring groups": delong_interval(y, scores),
         }
+        if run < 500:  # a bootstrap takes ten times as long
+            found["percentile"] = bootstrap_auroc(y, scores, groups, n_draws=200, seed=run)
         for name, interval in found.items():
-            covered[name] += interval.low <= auroc <= interval.high
-    assert 0.93 <= covered["percentile"] / runs <= 0.97
-    assert 0.93 <= covered["delong"] / runs <= 0.97
-    assert covered["ignoring groups"] / runs < 0.92
+            covered[name].append(interval.low <= auroc <= interval.high)
+    # 2.9 standard errors of a coverage of .95 on either side
+    assert 0.922 <= np.mean(covered["percentile"]) <= 0.978
+    assert 0.93 <= np.mean(covered["delong"]) <= 0.97
+    assert np.mean(covered["ignoring groups"]) < 0.92
 
 
 def test_bca_covers_near_the_edge() -> None:

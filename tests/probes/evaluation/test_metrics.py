@@ -30,7 +30,7 @@ def labelled_scores(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return y, np.array(values, dtype=float)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(labelled_scores())
 def test_auroc_with_ties_equals_scikit_learn_and_the_definition(case: tuple[np.ndarray, np.ndarray]) -> None:
     y, scores = case

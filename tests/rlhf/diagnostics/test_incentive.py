@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlhf.diagnostics.incentive import incentive, incentive_by_setting
+from rlhf.diagnostics.incentive import incentive
 
 TRUTH = np.array([[True, True, False, False]] * 3 + [[True] * 4])
 
@@ -45,12 +45,6 @@ def test_means_of_right_and_wrong_are_over_samples_not_items():
     found = incentive(truth, np.array([[1.0, 0.2, 0.4], [0.0, 0.5, 0.9]]))
     assert found.approval_right.value == pytest.approx((1.0 + 0.0 + 0.5) / 3)
     assert found.approval_wrong.value == pytest.approx((0.2 + 0.4 + 0.9) / 3)
-
-
-def test_a_table_has_one_row_per_setting():
-    rows = incentive_by_setting({"true": lambda: TRUTH * 1.0, "false": lambda: ~TRUTH * 1.0}, TRUTH)
-    assert [row["setting"] for row in rows] == ["true", "false"]
-    assert [row["best_is_wrong"] for row in rows] == [0.0, 0.75]
 
 
 @pytest.mark.parametrize("bad", [np.ones((4, 1)), np.full((4, 4), np.nan), np.full((4, 4), np.inf)])
