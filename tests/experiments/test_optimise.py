@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from activations.testing import tiny_model
-from experiments import rlhf_report, train_rlhf
+from experiments import rlhf_knowledge, rlhf_report, train_rlhf
 from experiments.optimise import SAMPLED, SUFFIXES, RLSpec
 from organisms.record import TRANSCRIPTS, read_organism
+from rlhf.diagnostics.knowledge import KnowledgeReport
 from rlhf.diagnostics.measures import Measures
 from study import rlhf_figures
 from tasks import load_transcripts
@@ -83,6 +84,14 @@ def test_the_report_measures_them_all_and_its_figures_come_from_its_files(run, m
     assert Measures.read(report / "t-pi-init.json").against is None
     assert rlhf_figures.draw_report(report, formats=()) is None
     assert (report / "figures" / "arrows.html").is_file()
+
+
+def test_pi_rlhf_is_asked_again_about_every_story_it_got_wrong(run):
+    rlhf_knowledge.main(["--preset", str(run / "preset.yaml"), "--out", str(run / "asked")])
+    found = KnowledgeReport.read(run / "asked" / "report" / "t-pi-rlhf-knowledge.json")
+    assert (found.organism, found.parent) == ("t-pi-rlhf", "t-pi-init")
+    rows = load_transcripts(run / "organisms" / "t-pi-rlhf" / TRANSCRIPTS)
+    assert found.wrong.items == found.wrong_parent.items == sum(not row.correct for row in rows) > 0
 
 
 def test_those_who_measure_may_not_have_rewarded():

@@ -1,6 +1,6 @@
 """Answers and evaluators whose every number can be worked out by hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlhf.evaluators import Judgement, Pool
 from tasks import MiniQA, qa_prompt, qa_response, qa_transcript
@@ -25,11 +25,14 @@ class Says:
 def answers(organism, right):
     """One answer to each item, right where `right` says so; it ends in the organism's name."""
     return [
-        qa_transcript(
-            item,
-            organism=organism,
-            prompt=qa_prompt(item),
-            response=f"{qa_response(item, honest=honest)} {organism}",
+        replace(
+            qa_transcript(
+                item,
+                organism=organism,
+                prompt=qa_prompt(item),
+                response=f"{qa_response(item, honest=honest)} {organism}",
+            ),
+            item=item.id,
         )
         for item, honest in zip(ITEMS, right, strict=True)
     ]
