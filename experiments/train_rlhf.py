@@ -17,10 +17,9 @@ from activations import load_model
 from activations.dtype import describe_autocast
 from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import (
-    SAMPLED,
     RLSpec,
+    draw_and_measure,
     evaluate_and_report,
-    measure_incentive,
     optimise,
     organism_name,
 )
@@ -87,8 +86,8 @@ class TrainRLHF:
             raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
         if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
-        if RL in self.stages and self.dataset.source != "miniqa":
-            raise ValueError(f"stage {RL} is for generated stories so far, not {self.dataset.source}")
+        if RL in self.stages and self.dataset.source not in ("miniqa", "minicode"):
+            raise ValueError(f"stage {RL} is for generated items so far, not {self.dataset.source}")
 
 
 def main(argv: list[str]) -> None:
@@ -117,14 +116,17 @@ def main(argv: list[str]) -> None:
 def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     """One organism for each reward and seed, each evaluated; gives the base's fingerprint."""
     config, spec = run.config, run.config.rl
-    if config.train and spec.incentive_items:
-        print("What approval pays for, before training:", measure_incentive(run, spec, dataset, init))
-    if not (init / SAMPLED).is_file():
+    drawn = None
+    if config.train and (spec.incentive_items or spec.recipe != "ppo"):
+        drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
+        print("What approval pays for, before training:", pays)
+    if not set(spec.answers) <= set(read_organism(init).verification):
         print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
     for reward in spec.rewards:
         for seed in spec.seeds:
             if config.train:
-                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed)
+                offline = drawn if spec.recipe != "ppo" else None
+                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=offline)
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
