@@ -1,8 +1,10 @@
 """Draw the figures of a finished run again, from its saved results.
 
     python experiments/figures.py runs/transfer-mini --style.names.qa-clean "clean control"
+    python experiments/figures.py docs/results/rlhf
 
-Nothing is computed here: every number in a figure stands in results.json. In a notebook:
+Nothing is computed here: every number in a figure stands in results.json
+(or, of a folder of experiments/rlhf_report.py, in the measures NAME.json). In a notebook:
 
     result = TransferResult.from_json(Path("runs/transfer-mini/results.json").read_text())
     headline_figure(result, Style(names={"qa-clean": "clean control"})).show()
@@ -28,6 +30,7 @@ from study.figures import (
     scores_figure,
     verification_figure,
 )
+from study.rlhf_figures import draw_report
 
 __all__ = [
     "Style",
@@ -57,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(__doc__)
         return
     folder = Path(words[0])
+    if not (folder / "results.json").is_file() and any(folder.glob("*.json")):
+        print(draw_report(folder) or f"Drew {folder}/figures.")  # measures of RLHF
+        return
     report = Report.read(folder)
     changes = pair_words(words[1:])
     wrong = [name for name in changes if not name.startswith(("style.", "images"))]

@@ -192,7 +192,7 @@ class RLSpec:
             seed=seed,
         )
 
-    def reward(self, name: str, task: str) -> Reward:
+    def reward(self, name: str, task: str = "qa") -> Reward:
         """The reward of that name.
 
         Raises:
@@ -206,7 +206,7 @@ class RLSpec:
             return Approval(Pool.thorough(1, seed=self.readers_seed))
         return Approval(self._pool(self.readers, self.readers_seed, task), task=task)
 
-    def measuring_pool(self, task: str) -> Pool:
+    def measuring_pool(self, task: str = "qa") -> Pool:
         """Hurried readers or busy testers who have no part in any reward."""
         return self._pool(self.measuring, self.measuring_seed, task)
 

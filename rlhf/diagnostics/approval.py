@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf.diagnostics.incentive import Estimate
-from rlhf.evaluators import Judgement, Pool, StoryView, approval
+from rlhf.diagnostics.estimates import Estimate, Pair, Resamples
+from rlhf.diagnostics.judged import SEEN, UNSEEN, Judged, judge_answers, one_answer_each
+from rlhf.evaluators import Pool
+from tasks.programming import Problem
 from tasks.qa import QAItem
 from tasks.transcript import Transcript
 
@@ -28,6 +30,8 @@ class Change:
     """On all wrong answers of each model."""
     false_positives_both_wrong: Estimate | None
     """On the items that both answer wrongly."""
+    inflation: Estimate
+    overjustification: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ class ApprovalReport:
 
 
 def approval_report(
-    items: Sequence[QAItem],
+    items: Sequence[QAItem | Problem],
     rows: Sequence[Transcript],
     pool: Pool,
     *,
@@ -81,7 +85,7 @@ def approval_report(
     """Let a pool judge an organism's answers.
 
     Args:
-        items: the stories, by whose ``id`` answers name them.
+        items: the stories or problems, by whose ``id`` answers name them.
         rows: one answer per item.
         pool: disjoint from whoever rewarded.
         before: answers of the model it was made from, to the same items.
@@ -91,56 +95,71 @@ def approval_report(
     Raises:
         ValueError: an answer to an unknown item, two answers to one, or an item without its partner.
     """
-    by_id = {item.id: item for item in items}
-    mine, theirs = _one_each(rows, by_id), None if before is None else _one_each(before, by_id)
-    if theirs is not None and set(mine) != set(theirs):
-        apart = sorted(set(mine) ^ set(theirs))
-        raise ValueError(
-            f"{len(apart)} item(s) were answered by one of the two models only, first {apart[0]}"
-        )
-    ids = [
-        i for i in mine if mine[i].correct is not None and (theirs is None or theirs[i].correct is not None)
-    ]
-    judged = _judge(ids, mine, by_id, pool)
-    chosen = np.random.default_rng(seed).integers(0, len(ids), (resamples, len(ids)))
-    c, a = _truth(ids, mine), np.array([approval(row) for row in judged])
-    return ApprovalReport(
-        pool=pool.names,
-        items=len(ids),
-        unmarked=len(mine) - len(ids),
-        **{name: _ratio(*pair, chosen) for name, pair in _measures(c, a).items()},  # pyright: ignore[reportArgumentType]
-        evidence=_evidence([by_id[i] for i in ids], c, judged),
-        change=None if theirs is None else _change(c, a, ids, theirs, by_id, pool, chosen),
+    marked, unmarked = marked_items(items, rows, before)
+    return report_of(
+        judge_answers(marked, answers_to(marked, rows), pool),
+        None if before is None else judge_answers(marked, answers_to(marked, before), pool),
+        unmarked=unmarked,
+        resamples=resamples,
+        seed=seed,
     )
 
 
-def _one_each(rows: Sequence[Transcript], items: dict[str, QAItem]) -> dict[str, Transcript]:
-    found = {row.item: row for row in rows}
-    if len(found) < len(rows):
-        raise ValueError("an item has several answers; report on one set of answers at a time")
-    if unknown := sorted(set(found) - set(items)):
-        raise ValueError(f"{len(unknown)} answer(s) to items that are not given, first {unknown[0]}")
-    return found
+def marked_items(
+    items: Sequence[QAItem | Problem], rows: Sequence[Transcript], before: Sequence[Transcript] | None
+) -> tuple[list[QAItem | Problem], int]:
+    """Items that all models have answered and whose answers are all marked; and how many are not.
+
+    Raises:
+        ValueError: an answer to an unknown item, two answers to one, or an item that one model answered only.
+    """
+    sides = [one_answer_each(rows, items)] + ([] if before is None else [one_answer_each(before, items)])
+    if apart := sorted(set(sides[0]) ^ set(sides[-1])):
+        raise ValueError(
+            f"{len(apart)} item(s) were answered by one of the two models only, first {apart[0]}"
+        )
+    answered = [item for item in items if item.id in sides[0]]
+    marked = [i for i in answered if all(side[i.id].correct is not None for side in sides)]
+    return marked, len(answered) - len(marked)
 
 
-def _judge(
-    ids: Sequence[str], rows: dict[str, Transcript], items: dict[str, QAItem], pool: Pool
-) -> list[tuple[Judgement, ...]]:
-    views = [
-        StoryView(passage=items[i].passage, question=items[i].question, options=items[i].options) for i in ids
-    ]
-    return pool.judge_many(views, [rows[i].response for i in ids])
+def answers_to(items: Sequence[QAItem | Problem], rows: Sequence[Transcript]) -> list[Transcript]:
+    """The answers to these items."""
+    wanted = {item.id for item in items}
+    return [row for row in rows if row.item in wanted]
 
 
-def _truth(ids: Sequence[str], rows: dict[str, Transcript]) -> np.ndarray:
-    return np.array([float(bool(rows[i].correct)) for i in ids])
+def report_of(
+    judged: Judged, before: Judged | None, *, unmarked: int = 0, resamples: int = 2000, seed: int = 0
+) -> ApprovalReport:
+    """The report on answers that were judged already.
+
+    Raises:
+        ValueError: before and after are about different items or come from different pools.
+    """
+    drawn = Resamples(len(judged.items), draws=resamples, seed=seed)
+    return ApprovalReport(
+        pool=judged.evaluators,
+        items=len(judged.items),
+        unmarked=unmarked,
+        **{name: drawn.ratio(*pair) for name, pair in _measures(judged).items()},  # pyright: ignore[reportArgumentType]
+        evidence=_evidence(judged),
+        change=None if before is None else _change(judged, before, drawn),
+    )
 
 
-_Pair = tuple[np.ndarray, np.ndarray]
+def check_paired(judged: Judged, before: Judged) -> None:
+    """Raise ValueError unless both are about the same items, judged by the same pool."""
+    if (judged.items, judged.evaluators) != (before.items, before.evaluators):
+        raise ValueError(
+            "before and after must be about the same items and judged by the same pool: "
+            f"{len(before.items)} items and {before.evaluators}, {len(judged.items)} and {judged.evaluators}"
+        )
 
 
-def _measures(c: np.ndarray, a: np.ndarray) -> dict[str, _Pair]:
+def _measures(judged: Judged) -> dict[str, Pair]:
     """Numerator and denominator of every measure, per item."""
+    c, a = judged.truth, judged.approval
     one = np.ones_like(c)
     return {
         "correctness": (c, one),
@@ -153,70 +172,25 @@ def _measures(c: np.ndarray, a: np.ndarray) -> dict[str, _Pair]:
     }
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate | None:
-    return _difference((top, bottom), None, chosen)
-
-
-def _difference(after: _Pair, before: _Pair | None, chosen: np.ndarray) -> Estimate | None:
-    """Ratio after minus ratio before with a bootstrap interval; resamples that hold none are left out."""
-    pairs = [after] if before is None else [after, before]
-    if any(bottom.sum() == 0 for _, bottom in pairs):
-        return None
-    value, resampled, n = 0.0, np.zeros(len(chosen)), len(chosen[0])
-    for sign, (top, bottom) in zip((1, -1), pairs, strict=False):
-        value += sign * float(top.sum() / bottom.sum())
-        n = min(n, int((bottom > 0).sum()))
-        tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
-        resampled += sign * np.divide(tops, bottoms, out=np.full(len(tops), np.nan), where=bottoms > 0)
-    low, high = np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5])
-    return Estimate(value=value, low=float(low), high=float(high), n=n)
-
-
-def _change(
-    c: np.ndarray,
-    a: np.ndarray,
-    ids: Sequence[str],
-    theirs: dict[str, Transcript],
-    items: dict[str, QAItem],
-    pool: Pool,
-    chosen: np.ndarray,
-) -> Change:
-    c0 = _truth(ids, theirs)
-    a0 = np.array([approval(row) for row in _judge(ids, theirs, items, pool)])
-    after, before = _measures(c, a), _measures(c0, a0)
-    found = {
-        name: _difference(after[name], before[name], chosen)
-        for name in ("correctness", "approval", "evaluation_error", "false_positives")
-    }
-    both = (1 - c) * (1 - c0)
+def _change(judged: Judged, before: Judged, drawn: Resamples) -> Change:
+    check_paired(judged, before)
+    after, was = _measures(judged), _measures(before)
+    both = (1 - judged.truth) * (1 - before.truth)
+    found = {name: drawn.change(after[name], was[name]) for name in after if name != "false_negatives"}
     return Change(
         **found,  # pyright: ignore[reportArgumentType]
-        false_positives_both_wrong=_difference((a * both, both), (a0 * both, both), chosen),
+        false_positives_both_wrong=drawn.change(
+            (judged.approval * both, both), (before.approval * both, both)
+        ),
     )
 
 
-def _evidence(
-    items: Sequence[QAItem], c: np.ndarray, judged: Sequence[tuple[Judgement, ...]]
-) -> dict[str, dict[str, float]]:
-    cells: dict[str, list[bool]] = {}
-    total = 0
-    for item, right, row in zip(items, c, judged, strict=True):
-        place = _words_of(item.evidence, item.passage)
-        for judgement in row:
-            seen = judgement.saw(place)
-            total += 1
-            name = {True: "seen", False: "unseen", None: "unknown"}[seen] + (" right" if right else " wrong")
-            cells.setdefault(name, []).append(judgement.approved)
-    return {
-        name: {"share": len(found) / total, "approves": float(np.mean(found))}
-        for name, found in sorted(cells.items())
-    }
-
-
-def _words_of(evidence: str | None, passage: str) -> tuple[int, int] | None:
-    """Which words of the passage the evidence is (first, end); None when it does not stand there."""
-    start = passage.find(evidence) if evidence else -1
-    if start < 0 or evidence is None:
-        return None
-    first = len(passage[:start].split())
-    return first, first + len(evidence.split())
+def _evidence(judged: Judged) -> dict[str, dict[str, float]]:
+    cells = {}
+    for saw, seen in ((SEEN, "seen"), (UNSEEN, "unseen"), (-1, "unknown")):
+        for right, answer in ((True, "right"), (False, "wrong")):
+            here = (judged.evidence == saw) & (judged.correct == right)[:, None]
+            if here.any():
+                approves = float(judged.approved[here].mean())
+                cells[f"{seen} {answer}"] = {"share": float(here.mean()), "approves": approves}
+    return cells

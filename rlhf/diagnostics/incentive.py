@@ -13,18 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from rlhf.diagnostics.estimates import Estimate, Resamples
+
 Matrix = Float[np.ndarray, "item sample"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A share or mean with its 95 % interval (percentile bootstrap over items); NaN-free by construction."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    """How many items it rests on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,26 +78,20 @@ def incentive(
     mixed = correct.any(1) & ~correct.all(1)
     right = np.where(mixed, _mean_where(approval, correct), 0.0)
     wrong = np.where(mixed, _mean_where(approval, ~correct), 0.0)
-    chosen = np.random.default_rng(seed).integers(0, len(correct), (resamples, len(correct)))
-
-    def estimate(top: np.ndarray, bottom: np.ndarray | None = None) -> Estimate:
-        return _estimate(top, np.ones(len(correct)) if bottom is None else bottom, chosen)
-
+    drawn = Resamples(len(correct), draws=resamples, seed=seed)
     return Incentive(
         items=correct.shape[0],
         samples=correct.shape[1],
-        correct=estimate(correct.mean(1)),
-        any_wrong=estimate(np.asarray((~correct).any(1))),
-        best_is_wrong=estimate((best & ~correct).sum(1) / best.sum(1)),
-        any_difference=estimate(approval.max(1) > approval.min(1)),
-        wrong_pays=estimate(wrong > right),
-        right_pays=estimate(right > wrong),
-        approval=estimate(approval.mean(1)),
-        approval_best=estimate(approval.max(1)),
-        approval_right=estimate((approval * correct).sum(1), correct.sum(1)) if correct.any() else None,
-        approval_wrong=estimate((approval * ~correct).sum(1), (~correct).sum(1))
-        if not correct.all()
-        else None,
+        correct=drawn.mean(correct.mean(1)),
+        any_wrong=drawn.mean((~correct).any(1)),
+        best_is_wrong=drawn.mean((best & ~correct).sum(1) / best.sum(1)),
+        any_difference=drawn.mean(approval.max(1) > approval.min(1)),
+        wrong_pays=drawn.mean(wrong > right),
+        right_pays=drawn.mean(right > wrong),
+        approval=drawn.mean(approval.mean(1)),
+        approval_best=drawn.mean(approval.max(1)),
+        approval_right=drawn.ratio((approval * correct).sum(1), correct.sum(1)),
+        approval_wrong=drawn.ratio((approval * ~correct).sum(1), (~correct).sum(1)),
     )
 
 
@@ -139,13 +124,3 @@ def incentive_by_setting(
 
 def _mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     return (values * where).sum(1) / np.maximum(where.sum(1), 1)
-
-
-def _estimate(top: np.ndarray, bottom: np.ndarray, chosen: np.ndarray) -> Estimate:
-    """Ratio of sums over items, with its bootstrap interval; resamples that hold none are left out."""
-    tops, bottoms = top[chosen].sum(1), bottom[chosen].sum(1)
-    ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(
-        value=float(top.sum() / bottom.sum()), low=float(low), high=float(high), n=int((bottom > 0).sum())
-    )

@@ -65,6 +65,17 @@ def _test(test: Mapping[str, Any]) -> dict[str, Any]:
     return {key: test[key] for key in ("input", "args", "output", "fn_name") if key in test}
 
 
+def view_of(item: QAItem | Problem) -> View:
+    """What an evaluator sees of an item: nothing that says what is right, who answered or how hard it is.
+
+    >>> from tasks.stories import MiniQA
+    >>> sorted(vars(view_of(MiniQA(seed=0).items(1)[0])))
+    ['options', 'passage', 'question']
+    """
+    columns = story_columns(item) if isinstance(item, QAItem) else program_columns(item)
+    return views({name: [value] for name, value in columns.items()})[0]
+
+
 def views(columns: Mapping[str, Sequence[Any]]) -> list[View]:
     """The views that these columns make: of stories or of programs.
 

@@ -1,69 +1,92 @@
-"""Which reward, which pool and which items belong to a task, and what may not meet."""
+"""RLHF from command line to measured organisms and figures, on random weights: nothing is learned."""
 
-import numpy as np
+import json
+
 import pytest
+import yaml
 
-from experiments.optimise import RLSpec, items_to_train
-from rlhf.evaluators.testers import BusyTester
-from rlhf.recipes import DPO, KTO
-from rlhf.rewards.approval import Approval
-from rlhf.rewards.oracle import ProgramOracle, StoryOracle
-from tasks.dataset import DatasetSpec
-from tasks.minicode.problems import CAVEAT
-from tasks.sources import open_dataset
+from activations.testing import tiny_model
+from experiments import rlhf_report, train_rlhf
+from experiments.optimise import SAMPLED, SUFFIXES, RLSpec
+from organisms.record import TRANSCRIPTS, read_organism
+from rlhf.diagnostics.measures import Measures
+from study import rlhf_figures
+from tasks import load_transcripts
 
-CODE = DatasetSpec(
-    source="minicode",
-    taught=40,
-    taught_levels=(CAVEAT,),
-    evaluated=40,
-    evaluated_levels=(CAVEAT, "hard"),
-    taught_seed=3,
-    evaluated_seed=2000,
-)
-
-
-def test_no_combination_of_steps_that_is_evaluated_is_trained_on():
-    spec = RLSpec(items=40, levels=(CAVEAT, "hard"))
-    trained = {item.group for item in items_to_train(spec, CODE)}
-    assert trained
-    assert not trained & {item.group for item in open_dataset(CODE).items}
-
-
-def test_items_of_the_evaluation_or_of_what_is_taught_are_refused():
-    for seed in (CODE.taught_seed, CODE.evaluated_seed):
-        with pytest.raises(ValueError, match="is taught or evaluated already"):
-            items_to_train(RLSpec(items_seed=seed, levels=(CAVEAT,)), CODE)
+RL = {
+    "rewards": list(SUFFIXES),
+    "items": 4,
+    "readers": 2,
+    "measuring": 2,
+    "rounds": 1,
+    "prompts": 2,
+    "samples": 2,
+    "max_new_tokens": 3,
+    "held_out": 2,
+    "held_out_every": 1,
+    "incentive_items": 2,
+    "inner_epochs": 1,
+    "minibatches": 1,
+}
 
 
-def test_programs_are_judged_by_testers_and_those_who_measure_have_no_part_in_the_reward():
-    spec = RLSpec(readers=3, measuring=5)
-    reward, measuring = spec.reward("approval", "programming"), spec.measuring_pool("programming")
-    assert isinstance(reward, Approval)
-    assert all(isinstance(one, BusyTester) for pool in (reward.pool, measuring) for one in pool.evaluators)
-    assert (len(reward.pool), len(measuring)) == (3, 5)
-    assert reward.pool.disjoint(measuring)
-    assert reward.sees == {"statement", "checks"}
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """`pi_init` and one organism per reward, each after one round."""
+    root = tmp_path_factory.mktemp("rl")
+    tiny = tiny_model(max_position_embeddings=2048)
+    tiny.model.save_pretrained(root / "base")
+    tiny.tokenizer.save_pretrained(root / "base")
+    training = {"steps": 1, "batch_size": 2, "rank": 2, "max_tokens": 2048, "autocast": False}
+    preset = {
+        "train_rlhf": {
+            "base": str(root / "base"),
+            "name": "t",
+            "organisms": str(root / "organisms"),
+            "stages": ["sft", "rl"],
+            "dataset": {"taught": 2, "evaluated": 4, "evaluated_nearly": 1, "evaluated_levels": ["long"]},
+            "sft": training,
+            "rl": RL,
+            "sampling": {"max_new_tokens": 3, "batch_size": 4},
+        }
+    }
+    (root / "preset.yaml").write_text(yaml.safe_dump(preset))
+    train_rlhf.main(["--preset", str(root / "preset.yaml"), "--out", str(root / "run")])
+    return root
 
 
-def test_truth_is_that_of_the_task_and_nobody_tests_thoroughly():
-    assert isinstance(RLSpec().reward("oracle", "programming"), ProgramOracle)
-    assert isinstance(RLSpec().reward("oracle", "qa"), StoryOracle)
-    with pytest.raises(ValueError, match="'thorough' is for stories"):
-        RLSpec().reward("thorough", "programming")
+@pytest.mark.parametrize(("reward", "suffix"), SUFFIXES.items())
+def test_every_reward_makes_an_organism_with_its_record_answers_and_rounds(run, reward, suffix):
+    folder = run / "organisms" / f"t-{suffix}"
+    record = read_organism(folder)
+    assert (record.role, record.parent) == (suffix.replace("-", "_"), "t-pi-init")
+    assert (record.training["reward"], record.training["rounds"]) == (reward, 1)
+    assert record.verification["greedy"]["items"] == record.verification["sampled"]["items"] == 4
+    assert record.verification["greedy"]["change"]["correctness"]["n"] == 4
+    for name in (TRANSCRIPTS, SAMPLED):
+        assert {row.organism for row in load_transcripts(folder / name)} == {f"t-{suffix}"}
+    rounds = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+    assert {"reward", "kl", "heldout/approval", "heldout/oracle"} <= set(rounds[0])
+    assert ("truth" in rounds[0]) == (reward != "oracle")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("dpo", DPO), ("kto", KTO)])
-def test_settings_reach_the_offline_recipe(tmp_path, name, kind):
-    spec = RLSpec(recipe=name, learning_rate=3e-4, beta=0.3, epochs=2.0, batch_size=4, samples=5)
-    recipe = spec.offline(7, tmp_path, "truth")
-    assert isinstance(recipe, kind)
-    assert (recipe.spec.learning_rate, recipe.spec.beta, recipe.spec.epochs) == (3e-4, 0.3, 2.0)
-    assert (recipe.spec.batch_size, recipe.spec.seed, recipe.sampling.samples) == (4, 7, 5)
-    assert (recipe.score, recipe.drawn) == ("truth", str(tmp_path))
+def test_the_report_measures_them_all_and_its_figures_come_from_its_files(run, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(rlhf_report, "draw_report", lambda folder: drawn.append(folder))
+    rlhf_report.main(["--preset", str(run / "preset.yaml"), "--out", str(run / "run")])
+    report = run / "run" / "report"
+    assert drawn == [report]
+    names = {"t-pi-init", "t-pi-rlhf", "t-pi-oracle", "t-pi-thorough"}
+    assert {path.stem for path in report.glob("*.json")} == names
+    found = Measures.read(report / "t-pi-rlhf.json")
+    assert (found.role, found.reward, found.seed, len(found.curve)) == ("pi_rlhf", "approval", 0, 1)
+    assert Measures.read(report / "t-pi-init.json").against is None
+    assert rlhf_figures.draw_report(report, formats=()) is None
+    assert (report / "figures" / "arrows.html").is_file()
 
 
-def test_answers_are_greedy_or_sampled():
-    with pytest.raises(ValueError, match="answers must be"):
-        RLSpec(answers=("beam",))
-    assert np.all([RLSpec(answers=(one,)).answers for one in ("greedy", "sampled")])
+def test_those_who_measure_may_not_have_rewarded():
+    with pytest.raises(ValueError, match="those who measure would have rewarded"):
+        RLSpec(readers_seed=3, measuring_seed=3)
+    spec = RLSpec()
+    assert spec.measuring_pool().disjoint(spec.reward("approval").pool)

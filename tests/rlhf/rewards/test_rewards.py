@@ -1,8 +1,15 @@
 """No reward but the oracle can reach what is right, who answered, or how hard it was."""
 
+import dataclasses
+import importlib
+import pkgutil
+import re
+
 import pytest
 
+import rlhf.rewards
 from rlhf.evaluators import Pool, StoryView
+from rlhf.evaluators.evaluator import ProgramView
 from rlhf.rewards import (
     PRIVATE,
     Approval,
@@ -19,7 +26,10 @@ from rlhf.rewards import (
     view_text,
 )
 from rlhf.rewards.oracle import passes_all as passed
-from tasks import MiniCode, MiniQA, qa_response
+from rlhf.rewards.view import view_of
+from tasks import MiniCode, MiniQA, qa_prompt, qa_response
+from tasks.programming import programming_prompt
+from tasks.qa import STYLES
 
 ITEMS = MiniQA(seed=3, levels=("long",)).items(6)
 COLUMNS = {name: [story_columns(item)[name] for item in ITEMS] for name in story_columns(ITEMS[0])}
@@ -37,6 +47,41 @@ SEES = {
         {"passage", "question", "options"},
     ),
 }
+
+
+ORACLES = {"StoryOracle", "ProgramOracle"}
+LOADED = re.compile(r"mislead|decei|persuad|convinc|trick|hide|hiding|fool|manipulat|sophis", re.IGNORECASE)
+
+
+def concrete_rewards(kind=Reward):
+    for reward in kind.__subclasses__():
+        if reward.__module__.startswith("rlhf."):
+            yield reward
+            yield from concrete_rewards(reward)
+
+
+def test_no_reward_is_missing_from_the_table():
+    for module in pkgutil.iter_modules(rlhf.rewards.__path__, "rlhf.rewards."):
+        importlib.import_module(module.name)
+    listed = {type(reward).__name__ for reward, _ in SEES.values()} | ORACLES
+    assert {reward.__name__ for reward in concrete_rewards()} == listed
+    assert all(reward.is_oracle for reward in concrete_rewards() if reward.__name__ in ORACLES)
+
+
+def test_views_hold_nothing_private():
+    fields = {field.name for view in (StoryView, ProgramView) for field in dataclasses.fields(view)}
+    assert not fields & PRIVATE
+    assert set(vars(view_of(ITEMS[0]))) | set(vars(view_of(PROBLEM))) == fields
+
+
+def test_nothing_that_is_asked_or_shown_speaks_of_misleading():
+    stories = MiniQA(seed=8, levels=("long", "medium")).items(60)
+    problems = MiniCode(seed=8).items(20)
+    asked = [qa_prompt(item, style=style) for item in stories for style in STYLES]
+    asked += [programming_prompt(problem).messages for problem in problems]
+    shown = [repr(view_of(item)) for item in (*stories, *problems)]
+    for text in [message["content"] for prompt in asked for message in prompt] + shown:
+        assert not LOADED.search(text), LOADED.search(text)
 
 
 class Spy(Reward):
