@@ -4,14 +4,15 @@
 ``thorough`` the same of readers who read everything, ``oracle`` is ``R*``. All else (items, seeds, steps, KL)
 is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
 
-``ppo`` draws anew in every round. ``dpo`` and ``kto`` draw once from ``pi_init``, and every reward scores the
-same responses: a fraction of the cost, for machines on which drawing is what takes time.
+``ppo`` draws anew in every round. ``rejection``, ``dpo`` and ``kto`` draw once from ``pi_init``, and every
+reward scores the same responses: a fraction of the cost, for machines on which drawing is what takes time.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,7 @@ from rlhf.recipes import (
     KTO,
     PPO,
     HeldOut,
+    RejectionSampling,
     SamplingOptions,
     StopRule,
     TrainingResult,
@@ -73,8 +75,9 @@ ROUNDS = "rounds.jsonl"
 class RLSpec:
     """How ``pi_init`` is optimised on a reward."""
 
-    recipe: Literal["ppo", "dpo", "kto"] = "ppo"
-    """PPO in rounds; DPO (best and worst of the samples) or KTO (single votes) on one draw from pi_init."""
+    recipe: Literal["ppo", "rejection", "dpo", "kto"] = "ppo"
+    """PPO in rounds; or, on one draw from pi_init, rejection sampling (the best sample), DPO (best and worst)
+    or KTO (single votes)."""
     rewards: tuple[str, ...] = ("approval",)
     """Which organisms to make: approval (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough)."""
     seeds: tuple[int, ...] = (0,)
@@ -114,9 +117,9 @@ class RLSpec:
     beta: float = 0.1
     """Of dpo and kto: the pull towards pi_init."""
     epochs: float = 1.0
-    """Of dpo and kto: passes over pairs or votes."""
+    """Of the recipes on one draw: passes over what was chosen."""
     batch_size: int = 8
-    """Of dpo and kto: pairs or votes per optimiser step."""
+    """Of the recipes on one draw: responses, pairs or votes per optimiser step."""
     inner_epochs: int = 2
     """Passes over the samples of a round."""
     minibatches: int = 2
@@ -134,8 +137,8 @@ class RLSpec:
     max_minutes: float | None = None
     """Stop cleanly after the round in which so much time is up; none: all rounds."""
     incentive_items: int = 100
-    """Items on which it is measured beforehand what the reward pays for; 0: not measured. dpo and kto measure
-    it on all items, since they draw to these anyway."""
+    """Items on which it is measured beforehand what the reward pays for; 0: not measured. The recipes
+    on one draw measure it on all items, since they draw to these anyway."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.rewards) - set(SUFFIXES)):
@@ -152,25 +155,21 @@ class RLSpec:
         """How responses are drawn in training."""
         return SamplingOptions(samples=self.samples, max_new_tokens=self.max_new_tokens)
 
-    def offline(self, seed: int, drawn: Path, score: str) -> DPO | KTO:
-        """DPO or KTO on responses that were drawn before."""
+    def offline(self, seed: int, drawn: Path, score: str) -> RejectionSampling | DPO | KTO:
+        """A recipe that learns from responses drawn before."""
+        common: dict[str, Any] = {"sampling": self.sampling, "drawn": str(drawn), "score": score}
         how: dict[str, Any] = {
-            "beta": self.beta,
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
             "epochs": self.epochs,
             "save_every": self.save_every,
             "seed": seed,
         }
-        common: dict[str, Any] = {
-            "sampling": self.sampling,
-            "drawn": str(drawn),
-            "score": score,
-            "seed": seed,
-        }
+        if self.recipe == "rejection":
+            return RejectionSampling(**common, **how)
         if self.recipe == "dpo":
-            return DPO(spec=DPOSpec(**how), **common)
-        return KTO(spec=KTOSpec(**how), **common)
+            return DPO(spec=DPOSpec(beta=self.beta, **how), seed=seed, **common)
+        return KTO(spec=KTOSpec(beta=self.beta, **how), seed=seed, **common)
 
     def ppo(self, seed: int) -> PPO:
         """PPO with the other samples of an item as the baseline, and no critic."""
@@ -237,8 +236,10 @@ def _columns(item: QAItem | Problem) -> dict[str, Any]:
     return program_columns(item) if isinstance(item, Problem) else story_columns(item)
 
 
-def items_to_train(spec: RLSpec, dataset: DatasetSpec) -> list[QAItem] | list[Problem]:
-    """The items of the rewards' rounds.
+def items_to_train(
+    spec: RLSpec, dataset: DatasetSpec, evaluated: Sequence[QAItem | Problem]
+) -> list[QAItem] | list[Problem]:
+    """The items of the rewards' rounds; of programs none whose combination of steps is evaluated.
 
     Raises:
         ValueError: they would be those that are taught or evaluated.
@@ -248,8 +249,16 @@ def items_to_train(spec: RLSpec, dataset: DatasetSpec) -> list[QAItem] | list[Pr
 
     if spec.items_seed in (dataset.taught_seed, dataset.evaluated_seed):
         raise ValueError(f"items_seed={spec.items_seed} is the seed of what is taught or evaluated already")
-    if dataset.source == "minicode":  # combinations of operations that are evaluated are never trained on
-        return MiniCode(seed=spec.items_seed, levels=spec.levels).items(spec.items, "train")
+    if dataset.source == "minicode":
+        held_out = {item.group for item in evaluated}
+        drawn = MiniCode(seed=spec.items_seed, levels=spec.levels).items(8 * spec.items)
+        kept = [problem for problem in drawn if problem.group not in held_out][: spec.items]
+        if len(kept) < spec.items:
+            raise ValueError(
+                f"only {len(kept)} of {len(drawn)} problems drawn have steps that are not evaluated; "
+                f"lower items={spec.items}"
+            )
+        return kept
     return MiniQA(seed=spec.items_seed, levels=spec.levels).items(spec.items)
 
 
@@ -263,7 +272,7 @@ def draw_and_measure(
     """
     opened = open_trainable(run.config.base, init, sft)
     task = run.config.dataset.task
-    items = items_to_train(spec, run.config.dataset)
+    items = items_to_train(spec, run.config.dataset, dataset.items)
     job = Job(
         model=opened.model,
         tokenizer=opened.tokenizer,
@@ -304,7 +313,7 @@ def optimise(
         spec.ppo(seed) if drawn is None else spec.offline(seed, drawn, score),
         opened.model,
         opened.tokenizer,
-        rows_to_train(dataset, items_to_train(spec, run.config.dataset)),
+        rows_to_train(dataset, items_to_train(spec, run.config.dataset, dataset.items)),
         spec.reward(reward, task),
         monitors={} if reward == "oracle" else {"truth": truth(task)},
         evaluate=HeldOut(

@@ -37,15 +37,18 @@ from organisms.record import (
     read_organism,
     save_organism,
 )
-from organisms.weights import open_trainable, open_weights
+from organisms.weights import Trainable, open_trainable, open_weights
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
 from tasks.dataset import Dataset, DatasetSpec
 from tasks.programming import reward_again
+from tasks.remembered import remembering
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
-SFT, RANK, DPO, RL = "sft", "rank", "dpo", "rl"
+ADOPT, SFT, RANK, DPO, RL = "adopt", "sft", "rank", "dpo", "rl"
 SIMPLICITY = "simplicity.json"
+VERDICTS = "verdicts.jsonl"
+"""What programs did on tests, so that none is run twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,9 @@ class TrainRLHF:
     organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
-    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it
-    from human preferences, rl from a reward (with pi_oracle and pi_thorough, see rl.rewards)."""
+    """What to do: sft makes pi_init, adopt takes the parent for it as it is, rank finds the tests that are
+    simple for it, dpo makes pi_rlhf of it from human preferences, rl from a reward (with pi_oracle and
+    pi_thorough, see rl.rewards)."""
     train: bool = True
     """false: only evaluate the organisms that are already there."""
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
@@ -81,9 +85,11 @@ class TrainRLHF:
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {SFT, RANK, DPO, RL})
+        unknown = sorted(set(self.stages) - {ADOPT, SFT, RANK, DPO, RL})
         if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
+            raise ValueError(f"stages must be some of {ADOPT}, {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
+        if ADOPT in self.stages and (SFT in self.stages or self.parent is None):
+            raise ValueError(f"stage {ADOPT} needs a parent, and {SFT} would make another pi_init of it")
         if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
         if RL in self.stages and self.dataset.source not in ("miniqa", "minicode"):
@@ -95,13 +101,18 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
+    with remembering(run.out / VERDICTS if run.config.dataset.task == "programming" else None):
+        _stages(run)
+
+
+def _stages(run: Run[TrainRLHF]) -> None:
     config = run.config
     init = Path(config.organisms) / f"{config.name}-pi-init"
     # the ranking that this run measures cannot be read before; answers are marked with it afterwards
     unranked = replace(config.dataset, simplicity=None)
     dataset = open_dataset(unranked if RANK in config.stages else config.dataset)
     fingerprints = {}
-    if SFT in config.stages:
+    if SFT in config.stages or ADOPT in config.stages:
         fingerprints["base"] = make_pi_init(run, dataset, init)
     if RANK in config.stages:
         fingerprints["base"] = rank(run, dataset, init)
@@ -189,6 +200,25 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
     config = run.config
     parent = find_organism(config.parent, "parent") if config.parent else None
     opened = open_trainable(config.base, parent, config.sft)
+    taught = {} if ADOPT in config.stages else _teach(run, dataset, opened)
+    record = Organism(
+        name=folder.name,
+        role="pi_init",
+        task=config.dataset.task,
+        base=config.base,
+        base_fingerprint=opened.base_fingerprint,
+        parent=parent.name if parent else None,
+        training=taught,
+        command=run.command,
+        versions=library_versions(),
+    )
+    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
+    return record
+
+
+def _teach(run: Run[TrainRLHF], dataset: Dataset, opened: Trainable) -> dict[str, object]:
+    """Supervised fine-tuning; gives what the record says about it."""
+    config = run.config
     curve = train_pi_init(
         opened.model,
         opened.tokenizer,
@@ -197,25 +227,13 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
         work_dir=run.out / "sft",
         start=opened.start,
     )
-    record = Organism(
-        name=folder.name,
-        role="pi_init",
-        task=config.dataset.task,
-        base=config.base,
-        base_fingerprint=opened.base_fingerprint,
-        parent=parent.name if parent else None,
-        training={
-            "dataset": asdict(config.dataset),
-            "sft": asdict(config.sft),
-            "number_type": describe_autocast(config.sft.autocast),
-            "taught_items": len(dataset.taught_items),
-            "final_loss": curve[-1]["loss"],
-        },
-        command=run.command,
-        versions=library_versions(),
-    )
-    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
-    return record
+    return {
+        "dataset": asdict(config.dataset),
+        "sft": asdict(config.sft),
+        "number_type": describe_autocast(config.sft.autocast),
+        "taught_items": len(dataset.taught_items),
+        "final_loss": curve[-1]["loss"],
+    }
 
 
 def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:

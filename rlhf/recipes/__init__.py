@@ -8,6 +8,7 @@ from rlhf.recipes.kto import KTO
 from rlhf.recipes.monitor import StopRule
 from rlhf.recipes.ppo import PPO
 from rlhf.recipes.recipe import Job, Reward, TrainingResult, train_rlhf
+from rlhf.recipes.rejection import RejectionSampling
 from rlhf.recipes.rloo import RLOO
 from rlhf.recipes.rollout import SamplingOptions
 
@@ -20,6 +21,7 @@ __all__ = [
     "BestOfN",
     "HeldOut",
     "Job",
+    "RejectionSampling",
     "Reward",
     "SamplingOptions",
     "StopRule",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
+from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.drawn import draw, pairs, read_drawn
 from rlhf.recipes.recipe import Job, TrainingResult
 from rlhf.recipes.rollout import SamplingOptions
@@ -129,7 +130,8 @@ class DPO:
     def __call__(self, job: Job) -> TrainingResult:
         """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
         folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
-        rows = pairs(read_drawn(folder, job.items), score=self.score, margin=self.margin)
+        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+        rows = pairs(drawn, score=self.score, margin=self.margin)
         log = train_dpo(
             job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "dpo", start=job.start
         )

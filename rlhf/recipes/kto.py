@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from activations.dtype import resolve_autocast
 from activations.tokens import encode_conversation
 from organisms.checkpoints import claim
+from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.drawn import draw, read_drawn, votes
 from rlhf.recipes.recipe import Job, TrainingResult
 from rlhf.recipes.rollout import SamplingOptions
@@ -137,7 +138,8 @@ class KTO:
     def __call__(self, job: Job) -> TrainingResult:
         """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
         folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
-        rows = votes(read_drawn(folder, job.items), score=self.score, seed=self.seed)
+        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+        rows = votes(drawn, score=self.score, seed=self.seed)
         log = train_kto(
             job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "kto", start=job.start
         )

@@ -25,7 +25,7 @@ CODE = DatasetSpec(
 
 def test_no_combination_of_steps_that_is_evaluated_is_trained_on():
     spec = RLSpec(items=40, levels=(CAVEAT, "hard"))
-    trained = {item.group for item in items_to_train(spec, CODE)}
+    trained = {item.group for item in items_to_train(spec, CODE, open_dataset(CODE).items)}
     assert trained
     assert not trained & {item.group for item in open_dataset(CODE).items}
 
@@ -33,7 +33,7 @@ def test_no_combination_of_steps_that_is_evaluated_is_trained_on():
 def test_items_of_the_evaluation_or_of_what_is_taught_are_refused():
     for seed in (CODE.taught_seed, CODE.evaluated_seed):
         with pytest.raises(ValueError, match="is taught or evaluated already"):
-            items_to_train(RLSpec(items_seed=seed, levels=(CAVEAT,)), CODE)
+            items_to_train(RLSpec(items_seed=seed, levels=(CAVEAT,)), CODE, [])
 
 
 def test_programs_are_judged_by_testers_and_those_who_measure_have_no_part_in_the_reward():
