@@ -7,7 +7,7 @@ import torch
 
 from activations.testing import tiny_model
 from organisms.finetune import FineTuneSpec, add_adapter
-from rlhf.recipes import DPO, KTO, SamplingOptions, train_rlhf
+from rlhf.recipes import DPO, KTO, RejectionSampling, SamplingOptions, train_rlhf
 from rlhf.recipes.best_of_n import BestOfN
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.dpo import DPOSpec
@@ -128,7 +128,7 @@ def test_votes_on_truth_are_the_truth_and_equal_responses_are_voted_on_once():
         votes([drawn(1.5)])
 
 
-@pytest.mark.parametrize("kind", ["dpo", "kto"])
+@pytest.mark.parametrize("kind", ["rejection", "dpo", "kto"])
 def test_offline_recipes_learn_what_the_named_score_pays_for_from_one_draw(tmp_path, kind):
     """From the same responses, the reward and a monitor that says the opposite pull apart."""
     folder = draw(job(tmp_path), SAMPLING)
@@ -136,11 +136,12 @@ def test_offline_recipes_learn_what_the_named_score_pays_for_from_one_draw(tmp_p
     for score in ("reward", "truth"):
         model, tokenizer = policy()
         how = {"learning_rate": 1e-2, "batch_size": 4, "epochs": 4.0, "max_tokens": 64}
-        recipe = (
-            DPO(sampling=SAMPLING, spec=DPOSpec(**how), score=score, drawn=str(folder))
-            if kind == "dpo"
-            else KTO(sampling=SAMPLING, spec=KTOSpec(**how), score=score, drawn=str(folder))
-        )
+        common = {"sampling": SAMPLING, "score": score, "drawn": str(folder)}
+        recipe = {
+            "rejection": RejectionSampling(**common, **how),
+            "dpo": DPO(**common, spec=DPOSpec(**how)),
+            "kto": KTO(**common, spec=KTOSpec(**how)),
+        }[kind]
         reward, monitors = Long(), {"truth": Short()}
         result = train_rlhf(
             recipe,
