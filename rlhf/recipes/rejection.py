@@ -43,7 +43,7 @@ class RejectionSampling:
         """Draw, choose and train; see :func:`rlhf.recipes.train_rlhf`.
 
         Raises:
-            ValueError: all responses to every prompt score alike.
+            ValueError: responses differ in score for fewer prompts than make a batch.
         """
         folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
         drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
@@ -51,8 +51,12 @@ class RejectionSampling:
             Demonstration(prompt=pair["prompt"], response=pair["chosen"][0]["content"])
             for pair in pairs(drawn, score=self.score, margin=self.margin)
         ]
-        if not chosen:
-            raise ValueError(f"all responses to every prompt have the same {self.score}: nothing to choose")
+        if len(chosen) < self.batch_size:
+            raise ValueError(
+                f"responses differ in {self.score} for {len(chosen)} of {len(drawn)} prompts, too few for a "
+                f"batch of {self.batch_size}: there is nothing to choose from. Draw to more prompts, or to "
+                "prompts whose responses are sometimes right"
+            )
         spec = FineTuneSpec(
             steps=max(1, round(self.epochs * len(chosen) / self.batch_size)),
             batch_size=self.batch_size,

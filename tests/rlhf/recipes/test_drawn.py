@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from activations.testing import tiny_model
+from activations.tokens import encode
 from organisms.finetune import FineTuneSpec, add_adapter
 from rlhf.recipes import DPO, KTO, RejectionSampling, SamplingOptions, train_rlhf
 from rlhf.recipes.best_of_n import BestOfN
@@ -19,8 +20,8 @@ SAMPLING = SamplingOptions(samples=6, max_new_tokens=5)
 ITEMS = [{"id": f"i{n}", "prompt": [{"role": "user", "content": f"Say {n}"}]} for n in range(5)]
 
 
-class Long:
-    """1 for responses of more than two characters; says how often it was asked."""
+class Even:
+    """1 for responses whose first character has an even code; says how often it was asked."""
 
     sees = frozenset()
 
@@ -29,10 +30,10 @@ class Long:
 
     def __call__(self, prompts, completions, completion_ids=None, **columns):
         self.calls += 1
-        return [float(len(c[0]["content"]) > 2) for c in completions]
+        return [1.0 - ord((c[0]["content"] or " ")[0]) % 2 for c in completions]
 
 
-class Short(Long):
+class Odd(Even):
     def __call__(self, prompts, completions, completion_ids=None, **columns):
         return [1 - score for score in super().__call__(prompts, completions)]
 
@@ -48,8 +49,8 @@ def job(folder, reward=None, items=ITEMS):
         model=model,
         tokenizer=tokenizer,
         items=items,
-        reward=reward or Long(),
-        monitors={"truth": Short()},
+        reward=reward or Even(),
+        monitors={"truth": Odd()},
         work_dir=folder,
         progress=False,
     )
@@ -132,7 +133,9 @@ def test_votes_on_truth_are_the_truth_and_equal_responses_are_voted_on_once():
 def test_offline_recipes_learn_what_the_named_score_pays_for_from_one_draw(tmp_path, kind):
     """From the same responses, the reward and a monitor that says the opposite pull apart."""
     folder = draw(job(tmp_path), SAMPLING)
-    moved = {}
+    best_and_worst = pairs(read_drawn(folder, ITEMS))
+    assert best_and_worst
+    before, moved = margin(*policy(), best_and_worst), {}
     for score in ("reward", "truth"):
         model, tokenizer = policy()
         how = {"learning_rate": 1e-2, "batch_size": 4, "epochs": 4.0, "max_tokens": 64}
@@ -142,25 +145,43 @@ def test_offline_recipes_learn_what_the_named_score_pays_for_from_one_draw(tmp_p
             "dpo": DPO(**common, spec=DPOSpec(**how)),
             "kto": KTO(**common, spec=KTOSpec(**how)),
         }[kind]
-        reward, monitors = Long(), {"truth": Short()}
+        reward = Even()
         result = train_rlhf(
             recipe,
             model,
             tokenizer,
             ITEMS,
             reward,
-            monitors=monitors,
+            monitors={"truth": Odd()},
             work_dir=tmp_path / score,
             progress=False,
         )
         assert reward.calls == 0, "nothing is scored again"
         assert [entry["round"] for entry in result.rounds] == list(range(len(result.rounds)))
-        after = draw(
-            Job(
-                model=model, tokenizer=tokenizer, items=ITEMS, reward=Long(), work_dir=tmp_path / f"{score}2"
-            ),
-            SamplingOptions(samples=40, max_new_tokens=5),
-        )
-        scores = [s for one in read_drawn(after, ITEMS) for s in one.scores["reward"]]
-        moved[score] = sum(scores) / len(scores)
-    assert moved["reward"] > moved["truth"] + 0.1
+        moved[score] = margin(model, tokenizer, best_and_worst)
+    assert moved["reward"] > moved["truth"]
+    assert kind == "rejection" or moved["reward"] > before > moved["truth"], "what was worst is unlearned too"
+
+
+def test_a_reward_that_tells_hardly_anything_apart_is_refused(tmp_path):
+    recipe = RejectionSampling(sampling=SAMPLING, batch_size=len(ITEMS) + 1)
+    model, tokenizer = policy()
+    with pytest.raises(ValueError, match=f"of {len(ITEMS)} prompts, too few for a batch of {len(ITEMS) + 1}"):
+        train_rlhf(recipe, model, tokenizer, ITEMS, Even(), work_dir=tmp_path, progress=False)
+
+
+def margin(model, tokenizer, rows):
+    """Mean over pairs: how much likelier the better response is (nats)."""
+    return sum(
+        log_prob(model, tokenizer, row["prompt"], row["chosen"])
+        - log_prob(model, tokenizer, row["prompt"], row["rejected"])
+        for row in rows
+    ) / len(rows)
+
+
+def log_prob(model, tokenizer, prompt, response):
+    encoding = encode(prompt, response[0]["content"], tokenizer)
+    ids = torch.tensor([encoding.ids])
+    with torch.no_grad():
+        scores = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+    return float(scores.gather(1, ids[0, 1:, None])[encoding.prompt_len - 1 :].sum())
