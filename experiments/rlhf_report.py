@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
         measure(
             dataset.items,
             organism_transcripts(folder),
-            config.rl.measuring_pool(),
+            config.rl.measuring_pool(config.dataset.task),
             role=record.role,
             reward=reward,
             seed=record.training.get("seed"),

@@ -17,10 +17,9 @@ from activations import load_model
 from activations.dtype import describe_autocast
 from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import (
-    SAMPLED,
     RLSpec,
+    draw_and_measure,
     evaluate_and_report,
-    measure_incentive,
     optimise,
     organism_name,
 )
@@ -39,15 +38,18 @@ from organisms.record import (
     read_organism,
     save_organism,
 )
-from organisms.weights import open_trainable, open_weights
+from organisms.weights import Trainable, open_trainable, open_weights
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
 from tasks.dataset import Dataset, DatasetSpec
 from tasks.programming import reward_again
+from tasks.remembered import remembering
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
-SFT, RANK, DPO, RL = "sft", "rank", "dpo", "rl"
+ADOPT, SFT, RANK, DPO, RL = "adopt", "sft", "rank", "dpo", "rl"
 SIMPLICITY = "simplicity.json"
+VERDICTS = "verdicts.jsonl"
+"""What programs did on tests, so that none is run twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,9 @@ class TrainRLHF:
     organisms: str = "organisms/shipped"
     """Folder that receives them."""
     stages: tuple[str, ...] = (SFT, DPO)
-    """What to do: sft makes pi_init, rank finds the tests that are simple for it, dpo makes pi_rlhf of it
-    from human preferences, rl from a reward (with pi_oracle and pi_thorough, see rl.rewards)."""
+    """What to do: sft makes pi_init, adopt takes the parent for it as it is, rank finds the tests that are
+    simple for it, dpo makes pi_rlhf of it from human preferences, rl from a reward (with pi_oracle and
+    pi_thorough, see rl.rewards)."""
     train: bool = True
     """false: only evaluate the organisms that are already there."""
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
@@ -83,13 +86,15 @@ class TrainRLHF:
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {SFT, RANK, DPO, RL})
+        unknown = sorted(set(self.stages) - {ADOPT, SFT, RANK, DPO, RL})
         if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
+            raise ValueError(f"stages must be some of {ADOPT}, {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
+        if ADOPT in self.stages and (SFT in self.stages or self.parent is None):
+            raise ValueError(f"stage {ADOPT} needs a parent, and {SFT} would make another pi_init of it")
         if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
-        if RL in self.stages and self.dataset.source != "miniqa":
-            raise ValueError(f"stage {RL} is for generated stories so far, not {self.dataset.source}")
+        if RL in self.stages and self.dataset.source not in ("miniqa", "minicode"):
+            raise ValueError(f"stage {RL} is for generated items so far, not {self.dataset.source}")
 
 
 def main(argv: list[str]) -> None:
@@ -97,13 +102,18 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
+    with remembering(run.out / VERDICTS if run.config.dataset.task == "programming" else None):
+        _stages(run)
+
+
+def _stages(run: Run[TrainRLHF]) -> None:
     config = run.config
     init = Path(config.organisms) / f"{config.name}-pi-init"
     # the ranking that this run measures cannot be read before; answers are marked with it afterwards
     unranked = replace(config.dataset, simplicity=None)
     dataset = open_dataset(unranked if RANK in config.stages else config.dataset)
     fingerprints = {}
-    if SFT in config.stages:
+    if SFT in config.stages or ADOPT in config.stages:
         fingerprints["base"] = make_pi_init(run, dataset, init)
     if RANK in config.stages:
         fingerprints["base"] = rank(run, dataset, init)
@@ -118,14 +128,17 @@ def main(argv: list[str]) -> None:
 def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     """One organism for each reward and seed, each evaluated; gives the base's fingerprint."""
     config, spec = run.config, run.config.rl
-    if config.train and spec.incentive_items:
-        print("What approval pays for, before training:", measure_incentive(run, spec, dataset, init))
-    if not (init / SAMPLED).is_file():
+    drawn = None
+    if config.train and (spec.incentive_items or spec.recipe != "ppo"):
+        drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
+        print("What approval pays for, before training:", pays)
+    if not set(spec.answers) <= set(read_organism(init).verification):
         print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
     for reward in spec.rewards:
         for seed in spec.seeds:
             if config.train:
-                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed)
+                offline = drawn if spec.recipe != "ppo" else None
+                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=offline)
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
@@ -188,6 +201,25 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
     config = run.config
     parent = find_organism(config.parent, "parent") if config.parent else None
     opened = open_trainable(config.base, parent, config.sft)
+    taught = {} if ADOPT in config.stages else _teach(run, dataset, opened)
+    record = Organism(
+        name=folder.name,
+        role=OrganismRole.PI_INIT,
+        task=config.dataset.task,
+        base=config.base,
+        base_fingerprint=opened.base_fingerprint,
+        parent=parent.name if parent else None,
+        training=taught,
+        command=run.command,
+        versions=library_versions(),
+    )
+    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
+    return record
+
+
+def _teach(run: Run[TrainRLHF], dataset: Dataset, opened: Trainable) -> dict[str, object]:
+    """Supervised fine-tuning; gives what the record says about it."""
+    config = run.config
     curve = train_pi_init(
         opened.model,
         opened.tokenizer,
@@ -196,25 +228,13 @@ def _train_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> Organ
         work_dir=run.out / "sft",
         start=opened.start,
     )
-    record = Organism(
-        name=folder.name,
-        role=OrganismRole.PI_INIT,
-        task=config.dataset.task,
-        base=config.base,
-        base_fingerprint=opened.base_fingerprint,
-        parent=parent.name if parent else None,
-        training={
-            "dataset": asdict(config.dataset),
-            "sft": asdict(config.sft),
-            "number_type": describe_autocast(config.sft.autocast),
-            "taught_items": len(dataset.taught_items),
-            "final_loss": curve[-1]["loss"],
-        },
-        command=run.command,
-        versions=library_versions(),
-    )
-    save_organism(folder, record, opened.model, tokenizer=opened.tokenizer)
-    return record
+    return {
+        "dataset": asdict(config.dataset),
+        "sft": asdict(config.sft),
+        "number_type": describe_autocast(config.sft.autocast),
+        "taught_items": len(dataset.taught_items),
+        "final_loss": curve[-1]["loss"],
+    }
 
 
 def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:

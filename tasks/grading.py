@@ -18,6 +18,7 @@ from typing import Any
 from rich.progress import track
 
 from tasks.comparator import same_text, same_value
+from tasks.remembered import current_memory
 from tasks.sandbox import Limits, RunResult, pack, run_program, sandbox_record, unpack
 
 __all__ = ["Grade", "TestResult", "all_or_unknown", "check_test", "grade", "grade_many"]
@@ -114,6 +115,8 @@ def grade_many(
 ) -> list[Grade]:
     """Grade many programs in parallel; the same program with the same tests is run once.
 
+    Inside `tasks.remembered.remembering()` verdicts that are known are looked up.
+
     Tests that ended at the limit of the clock (not of CPU time) or whose sandbox did not start are run again
     at the end, one at a time, and the log reports how many verdicts that changed.
 
@@ -145,10 +148,15 @@ def grade_many(
 
     keys = [_digest(program, items) for program, items in zip(programs, tests, strict=True)]
     first = {key: position for position, key in reversed(list(enumerate(keys)))}
-    jobs = [(key, programs[i], test) for key, i in first.items() for test in tests[i]]
+    every = [(key, programs[i], test) for key, i in first.items() for test in tests[i]]
+    limits = limits or Limits()
+    memory = current_memory()
+    names = [f"{_digest(program, [test])} {limits}" if memory else "" for _, program, test in every]
+    known = [memory.get(name) if memory else None for name in names]
+    jobs = [job for job, verdict in zip(every, known, strict=True) if verdict is None]
 
     def run(job: tuple[str, str, Test]) -> TestResult:
-        return _grade_one(job[1], job[2], limits or Limits(), unsafe_local)
+        return _grade_one(job[1], job[2], limits, unsafe_local)
 
     pool = ThreadPoolExecutor(workers or _usable_cores())
     try:
@@ -156,10 +164,13 @@ def grade_many(
         verdicts = list(track(results, "grading", total=len(jobs)) if progress else results)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for thousands of programs
-    verdicts = _retry(verdicts, [lambda job=job: run(job) for job in jobs])
+    verdicts = iter(_retry(verdicts, [lambda job=job: run(job) for job in jobs]))
+    found = [next(verdicts) if verdict is None else TestResult(**verdict) for verdict in known]
+    if memory:
+        memory.add(dict(zip(names, found, strict=True)))
 
     by_key: dict[str, list[TestResult]] = {key: [] for key in first}
-    for (key, *_), verdict in zip(jobs, verdicts, strict=True):
+    for (key, *_), verdict in zip(every, found, strict=True):
         by_key[key].append(verdict)
     return [Grade(results=tuple(by_key[key])) for key in keys]
 

@@ -1,7 +1,9 @@
-"""``pi_rlhf`` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
+r"""``pi_rlhf`` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
 
-TRL trains; the reference policy is ``pi_init`` itself, a frozen copy of its adapter. Pairs that do not fit
-were left out and counted before (:func:`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
+The loss of a pair is :math:`-\log \sigma(\beta (h(y_w) - h(y_l)))` with the log-ratio
+:math:`h(y) = \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` (equation 7). TRL trains; the reference
+policy is ``pi_init`` itself, a frozen copy of its adapter. Human pairs that do not fit were left out and
+counted before (:func:`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
 """
 
 from __future__ import annotations
@@ -9,13 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
+from rlhf.recipes.checkpoint import digest_weights
+from rlhf.recipes.drawn import draw, pairs, read_drawn
+from rlhf.recipes.recipe import Job, TrainingResult
+from rlhf.recipes.rollout import SamplingOptions
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -104,3 +110,30 @@ def train_dpo(
     )
     trainer.train(resume_from_checkpoint=resume)
     return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPO:
+    """The recipe: draw K responses to every prompt, learn from the best and the worst of each."""
+
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    spec: DPOSpec = field(default_factory=DPOSpec)
+    score: str = "reward"
+    """Which score decides: ``reward`` or the name of a monitor."""
+    margin: float = 0.0
+    """Least difference of score between the two responses of a pair."""
+    drawn: str | None = None
+    """Folder of responses that this very policy has drawn before (:func:`rlhf.recipes.drawn.draw`)."""
+    seed: int = 0
+    """Of the draw."""
+
+    def __call__(self, job: Job) -> TrainingResult:
+        """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
+        folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
+        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+        rows = pairs(drawn, score=self.score, margin=self.margin)
+        log = train_dpo(
+            job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "dpo", start=job.start
+        )
+        rounds = [{"round": number, **entry} for number, entry in enumerate(log)]
+        return TrainingResult(rounds=rounds, stopped=None, work_dir=job.work_dir)

@@ -45,16 +45,17 @@ def program_columns(problem: Problem, *, checks: int = 6) -> dict[str, Any]:
 def simple_checks(problem: Problem, n: int = 6) -> tuple[dict[str, Any], ...]:
     """The ``n`` simplest inputs of a problem, as a person would write them first, simplest first.
 
-    Simple: two to five values, no sign, and short; the look of the input decides, not how often a policy
-    passes it. Empty lines, single values and long lines come last.
+    Simple: two to five values, all different, no sign, and short; the look of the input decides, not how
+    often a policy passes it. Empty lines, single values, repetitions and long lines come last.
     """
     ranked = sorted(problem.tests, key=lambda test: _effort(_typed(test)))
     return tuple(_test(test) for test in ranked[:n])
 
 
 def _effort(text: str) -> tuple[bool, bool, int, str]:
-    values = len(text.split())
-    return not 2 <= values <= 5, "-" in text, len(text), text
+    values = text.split()
+    plain = 2 <= len(values) <= 5 and len(set(values)) == len(values)
+    return not plain, "-" in text, len(text), text
 
 
 def _typed(test: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """MiniCode's steps on a line of integers."""
 
+from tasks.minicode.caveats import NUMBER_CAVEATS
 from tasks.minicode.operations import InputKind, bound, guarded, part
 
 __all__ = ["NUMBERS"]
@@ -367,6 +368,7 @@ NUMBERS = InputKind(
             unseen=True,
         ),
     ),
+    caveats=NUMBER_CAVEATS,
     clashes=frozenset(
         {
             frozenset({"positive", "absolute"}),

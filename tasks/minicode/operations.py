@@ -52,6 +52,8 @@ class InputKind:
     summaries: tuple[Part, ...]
     clashes: frozenset[frozenset[str]]
     """Pairs of names that make no sense together."""
+    caveats: tuple[Part, ...]
+    """Last sentences that only unusual inputs bring into play, with code that reads the input as they say."""
 
 
 def part(

@@ -21,11 +21,14 @@ from tasks.minicode.operations import InputKind, Part
 from tasks.minicode.word_operations import WORDS
 from tasks.programming import Mutant, Problem
 
-__all__ = ["LEVELS", "UNSEEN", "MiniCode"]
+__all__ = ["CAVEAT", "LEVELS", "UNSEEN", "MiniCode"]
 
 LEVELS = ("easy", "medium", "hard")
 UNSEEN = "unseen"
 """Level of problems with a step that no problem of the other levels has; always held out."""
+CAVEAT = "caveat"
+"""Level of easy problems with a last sentence that only unusual inputs bring into play."""
+NO_CAVEAT = "no caveat"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,14 @@ class MiniCode:
     seed: int = 0
     """Names the sequence of problems."""
     levels: tuple[str, ...] = LEVELS
-    """Difficulty levels, drawn in turn; `"unseen"` may be added for an evaluation."""
+    """Difficulty levels, drawn in turn; `"caveat"` may be added, and `"unseen"` for an
+    evaluation."""
     test_share: float = 0.25
     """Share of groups whose problems carry `split="test"`; the others are `"train"`. A group is on the same
     side for every seed, so no run trains on what another is tested on."""
 
     def __post_init__(self) -> None:
-        known = (*LEVELS, UNSEEN)
+        known = (*LEVELS, CAVEAT, UNSEEN)
         if not self.levels or not set(self.levels) <= set(known):
             raise ValueError(f"MiniCode levels must be some of {known}, got {self.levels}")
         if not 0 <= self.test_share <= 1:
@@ -77,7 +81,9 @@ class MiniCode:
         while True:
             recipe = _draw_recipe(rng, level)
             problem = _build(recipe, rng, name=f"minicode-{self.seed}-{level}-{index:05d}", level=level)
-            if problem is not None and problem.subtly_wrong() and problem.plainly_wrong():
+            if problem is None or not problem.subtly_wrong() or not problem.plainly_wrong():
+                continue
+            if recipe.caveat is None or any(m.bug == NO_CAVEAT for m in problem.subtly_wrong()):
                 break
         held_out = level == UNSEEN or _number(f"minicode split/{problem.group}") < self.test_share * 2**64
         return replace(problem, split="test" if held_out else "train")
@@ -92,20 +98,22 @@ class _Recipe:
     change: Part | None
     summary: Part
     change_first: bool
+    caveat: Part | None = None
 
     @property
     def group(self) -> str:
         kept = [f"keep {part.name}" for part in self.filters]
         changed = [self.change.name] if self.change else []
         steps = changed + kept if self.change_first else kept + changed
-        return f"{self.input_kind.name}: {' > '.join([*steps, self.summary.name])}"
+        caveat = f"; {self.caveat.name}" if self.caveat else ""
+        return f"{self.input_kind.name}: {' > '.join([*steps, self.summary.name])}{caveat}"
 
     def program(self, **bug: str) -> str:
         """The reference, or a bug of it: one of parse, condition, change, source, summary replaced."""
         input_kind, v = self.input_kind, self.input_kind.variable
         condition = bug.get("condition", " and ".join(part.code for part in self.filters))
         change = bug.get("change", self.change.code if self.change else v)
-        lines = [bug.get("parse", input_kind.parse)]
+        lines = [bug.get("parse", self.caveat.code if self.caveat else input_kind.parse)]
         if self.change_first:
             lines.append(f"{input_kind.values} = [{change} for {v} in {input_kind.values}]")
             change = v
@@ -116,7 +124,9 @@ class _Recipe:
 
     def bugs(self, rng: random.Random) -> Iterator[tuple[str, str]]:
         """Programs with one mistake each, as (kind of bug, code); some may turn out to be right."""
-        for kind, code in self.input_kind.parse_bugs:
+        if self.caveat:
+            yield NO_CAVEAT, self.program(parse=self.input_kind.parse)
+        for kind, code in () if self.caveat else self.input_kind.parse_bugs:
             yield kind, self.program(parse=code)
         for i, part in enumerate(self.filters):
             for kind, code in part.bugs:
@@ -145,7 +155,7 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
     """Draw a combination: easy = one step (F = filter, C = change) and a summary; more steps are harder.
 
     Level unseen: as many steps as easy or medium, and one of the steps or the summary (S) is one of those
-    that the other levels never draw.
+    that the other levels never draw. Level caveat: as easy, and a last sentence.
     """
     input_kind = rng.choice((NUMBERS, NUMBERS, WORDS))
     plain = [part for part in _pool(input_kind.summaries) if not part.hard]
@@ -156,7 +166,7 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
             "medium": [("FC", plain), ("FC", plain), ("F", hard)],
             "hard": [("FC", hard), ("FF", plain), ("FFC", plain), ("CF", plain)],
             UNSEEN: [("F", plain), ("C", plain), ("FC", plain)],
-        }[level]
+        }["easy" if level == CAVEAT else level]
     )
     new = rng.choice([*steps, "S"]) if level == UNSEEN else ""
     if new == "S":
@@ -180,6 +190,7 @@ def _draw_recipe(rng: random.Random, level: str) -> _Recipe:
         change=_bind(change, rng) if change else None,
         summary=_bind(summary, rng),
         change_first=steps.startswith("CF"),
+        caveat=_bind(rng.choice(input_kind.caveats), rng) if level == CAVEAT else None,
     )
 
 
@@ -225,13 +236,14 @@ def _statement(recipe: _Recipe, rng: random.Random) -> str:
     if recipe.change:
         steps.insert(0 if recipe.change_first else len(steps), rng.choice(recipe.change.phrases))
     short, long = rng.choice(_FRAMES)
-    return (short if len(steps) == 1 else long).format(
+    text = (short if len(steps) == 1 else long).format(
         opening=rng.choice(recipe.input_kind.openings),
         first=steps[0],
         First=steps[0][0].upper() + steps[0][1:],
         then=", then ".join(steps[1:]),
         summary=rng.choice(recipe.summary.phrases),
     )
+    return f"{text} {rng.choice(recipe.caveat.phrases)}." if recipe.caveat else text
 
 
 def _build(recipe: _Recipe, rng: random.Random, *, name: str, level: str) -> Problem | None:

@@ -1,5 +1,6 @@
 """MiniCode's steps on a line of lowercase words, and the words its tests use."""
 
+from tasks.minicode.caveats import WORD_CAVEATS
 from tasks.minicode.operations import InputKind, bound, guarded, part
 
 __all__ = ["WORDS", "WORD_LIST"]
@@ -282,6 +283,7 @@ WORDS = InputKind(
             unseen=True,
         ),
     ),
+    caveats=WORD_CAVEATS,
     clashes=frozenset(),
 )
 

@@ -1,0 +1,147 @@
+r"""Kahneman-Tversky optimisation (arXiv 2402.01306): from single votes, without pairs.
+
+With :math:`r = \beta \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` and :math:`z = \beta\,\max(0, KL)`, the loss of an
+approved response is :math:`\lambda_D (1 - \sigma(r - z))`, that of a rejected one
+:math:`\lambda_U (1 - \sigma(z - r))` (equations 7 and 8). The KL is TRL's: the mean log-ratio over mismatched
+prompts and responses of the same batch. TRL trains; the reference is a frozen copy of ``pi_init``'s adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from activations.dtype import resolve_autocast
+from activations.tokens import encode_conversation
+from organisms.checkpoints import claim
+from rlhf.recipes.checkpoint import digest_weights
+from rlhf.recipes.drawn import draw, read_drawn, votes
+from rlhf.recipes.recipe import Job, TrainingResult
+from rlhf.recipes.rollout import SamplingOptions
+from sophistry.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Vote = dict[str, Any]
+"""``prompt`` and ``completion`` as messages, and ``label``: approved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KTOSpec:
+    """How to optimise votes."""
+
+    beta: float = 0.1
+    """Strength of the pull towards the reference policy."""
+    approved_weight: float | None = None
+    """Weight of approved responses; None: what makes both kinds weigh the same in all."""
+    learning_rate: float = 5e-5
+    batch_size: int = 8
+    """Votes per optimiser step and device; at least 2, since the KL is measured between neighbours."""
+    epochs: float = 1.0
+    max_tokens: int = 192
+    """Longest prompt with response; a longer one is refused, never cut."""
+    seed: int = 0
+    save_every: int = 25
+    """Steps between checkpoints; an interrupted run goes on from the last one."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size={self.batch_size}: the KL needs a neighbour, so at least 2 votes")
+
+
+@quiet_libraries()
+def train_kto(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    votes: Sequence[Vote],
+    spec: KTOSpec,
+    *,
+    work_dir: str | Path,
+    start: str = "",
+) -> list[dict[str, float]]:
+    """Optimise ``model`` (a PEFT model with ``pi_init``'s trainable adapter) in place.
+
+    Args:
+        model: what trains; the adapter as it is now is the reference.
+        tokenizer: its tokenizer.
+        votes: rows with ``prompt``, ``completion`` and ``label`` (:func:`rlhf.recipes.drawn.votes`).
+        spec: how.
+        work_dir: receives checkpoints; a run that was interrupted goes on from the last.
+        start: names the weights that ``model`` has now; checkpoints with another start are refused.
+
+    Returns:
+        TRL's log: loss, KL and rewards of approved and rejected responses per logging step.
+
+    Raises:
+        ValueError: votes of one kind only, one longer than ``max_tokens``, or checkpoints of another recipe.
+    """
+    import torch
+    from datasets import Dataset
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    approved = sum(vote["label"] for vote in votes)
+    if not 0 < approved < len(votes):
+        raise ValueError(f"{approved} of {len(votes)} votes approve: there is nothing to tell apart")
+    longest = max(len(encode_conversation(v["prompt"] + v["completion"], tokenizer)) for v in votes)
+    if longest > spec.max_tokens:
+        raise ValueError(f"a response has {longest} tokens, more than max_tokens={spec.max_tokens}")
+    work_dir = Path(work_dir)
+    digest = hashlib.sha256(json.dumps(list(votes), sort_keys=True).encode()).hexdigest()
+    resume = claim(work_dir, settings=asdict(spec), examples=f"{len(votes)} votes, {digest}", start=start)
+    balance = (len(votes) - approved) / approved
+    config = KTOConfig(
+        output_dir=str(work_dir),
+        beta=spec.beta,
+        desirable_weight=balance if spec.approved_weight is None else spec.approved_weight,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=5,
+        per_device_train_batch_size=spec.batch_size,
+        num_train_epochs=spec.epochs,
+        max_length=None,
+        bf16=resolve_autocast("auto"),
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=spec.save_every,
+        save_total_limit=1,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        report_to="none",
+    )
+    shuffled = Dataset.from_list(list(votes)).shuffle(seed=spec.seed)  # TRL reads in order, for the KL
+    trainer = KTOTrainer(model=model, args=config, train_dataset=shuffled, processing_class=tokenizer)
+    trainer.train(resume_from_checkpoint=resume)
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KTO:
+    """The recipe: draw K responses to every prompt, let one individual vote on each, learn from the votes."""
+
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    spec: KTOSpec = field(default_factory=KTOSpec)
+    score: str = "reward"
+    """Which score is the vote: ``reward`` or the name of a monitor."""
+    drawn: str | None = None
+    """Folder of responses that this very policy has drawn before (:func:`rlhf.recipes.drawn.draw`)."""
+    seed: int = 0
+    """Of the draw and of who votes."""
+
+    def __call__(self, job: Job) -> TrainingResult:
+        """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
+        folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
+        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+        rows = votes(drawn, score=self.score, seed=self.seed)
+        log = train_kto(
+            job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "kto", start=job.start
+        )
+        rounds = [{"round": number, **entry} for number, entry in enumerate(log)]
+        return TrainingResult(rounds=rounds, stopped=None, work_dir=job.work_dir)
