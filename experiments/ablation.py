@@ -65,7 +65,7 @@ class AblationConfig:
     """What the model sees of a story: full, or cut:N for its first N words."""
     shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Mean share of a story that a reader has time for."""
-    look_ups: tuple[str, ...] = ("none", "glance", "exact")
+    look_ups: tuple[str, ...] = ("none", "exact")
     """Whether readers look a quotation up where they have read: none, glance, exact."""
     attentive: tuple[float, ...] = (0.0, 0.5)
     """Share of readers who tell an intention from a deed."""
