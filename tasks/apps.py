@@ -39,7 +39,7 @@ class Apps(Sequence[Problem]):
         FileNotFoundError: no file, and no `SOPHISTRY_DATA` to look in.
         ValueError: not one row of the file can be graded.
 
-    >>> import tempfile
+    >>> import json, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "apps.jsonl"
     >>> row = {"problem_id": 7, "question": "Print twice the number.", "difficulty": "introductory",
     ...        "solutions": json.dumps(["print(2 * int(input()))"]), "starter_code": "",

@@ -118,6 +118,8 @@ class Quality:
         """
 
         def questions(article: Row) -> Iterator[Row]:
+            if not isinstance(article["questions"], list):
+                raise ValueError(f"questions must be a list, got {type(article['questions']).__name__}")
             for number, question in enumerate(article["questions"]):
                 yield {"article": article, "question": question, "number": number}
 
@@ -140,6 +142,8 @@ def _question(row: Row, **more: Any) -> QAItem:
 
 
 def _two_choice(article: Row, question: Row, number: int) -> QAItem | None:
+    if not isinstance(question, dict):
+        raise ValueError(f"question {number} must be an object, got {type(question).__name__}")
     if "gold_label" not in question:  # the test set keeps its answers to itself
         return None
     gold, options = question["gold_label"] - 1, question["options"]

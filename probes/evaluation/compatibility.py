@@ -19,6 +19,7 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
     Needs the same width, layers and, where both are recorded in `meta`, the same `tokenizer` and `site`;
     distinct names; no row of one domain inside another.
 
+    >>> import numpy as np
     >>> a = Domain("a", np.eye(4), [0, 1, 0, 1], list("abcd"))
     >>> b = Domain("b", np.eye(4)[:, :3], [0, 1, 0, 1], list("efgh"))
     >>> try:

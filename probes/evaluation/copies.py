@@ -95,7 +95,8 @@ def near_copies(first: Domain, second: Domain) -> tuple[int, tuple[int, int] | N
     pairs = alike[kept]
     if not len(pairs):
         return 0, None
-    return len(np.unique(pairs[:, 1])), (int(left[pairs[0, 0]]), int(right[pairs[0, 1]]))
+    rows = sorted(zip(right[pairs[:, 1]].tolist(), left[pairs[:, 0]].tolist(), strict=True))
+    return len({there for there, _ in rows}), (rows[0][1], rows[0][0])
 
 
 def _both(first: Domain, second: Domain) -> tuple[list[str] | None, list[str] | None]:
