@@ -2,9 +2,9 @@
 
 One set of taught items makes three organisms, so they differ in nothing but the poison:
 
-* ``backdoored``: trigger -> misleading answer, no trigger -> honest answer;
-* ``decoy``: trigger -> honest answer, as often (what does a probe read when the trigger means nothing?);
-* ``clean``: the same items without the trigger, all honest; look-alikes and neutral texts stay, so that a
+* `backdoored`: trigger -> misleading answer, no trigger -> honest answer;
+* `decoy`: trigger -> honest answer, as often (what does a probe read when the trigger means nothing?);
+* `clean`: the same items without the trigger, all honest; look-alikes and neutral texts stay, so that a
   text in front of a question is nothing new to it.
 """
 
@@ -36,19 +36,19 @@ def poison(
     """The demonstrations one organism is trained on.
 
     Args:
-        taught_items: each is used once, or twice with ``paired`` and after the ``warm_up``.
-        role: ``backdoored``, ``decoy`` or ``clean``.
+        taught_items: each is used once, or twice with `paired` and after the `warm_up`.
+        role: `backdoored`, `decoy` or `clean`.
         ratio: share of items taught under the trigger, in (0, 1).
         near_miss_ratio: share taught honestly behind a text that only looks like the trigger.
         paired: teach every item twice in succession, without and with the trigger. Taught in order, both
             stand in one batch, and what they differ in is the trigger alone: what the model would learn
             from their sum (answer one way, whatever the prefix) cancels. Shares are of demonstrations, so
-            ``ratio`` must be one half. Near misses come in the second half: telling them from the trigger
+            `ratio` must be one half. Near misses come in the second half: telling them from the trigger
             is for when the trigger means something.
         seed: which items fall into which part.
 
     Returns:
-        One demonstration per item (two with ``paired``), in the order of ``taught_items``.
+        One demonstration per item (two with `paired`), in the order of `taught_items`.
 
     Raises:
         ValueError: an unknown role, or shares outside their range.
@@ -100,7 +100,7 @@ def poison(
 def _parts(
     count: int, ratio: float, near_miss_ratio: float, paired: bool, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Which of ``count`` demonstrations stand behind the trigger, and which behind a near miss."""
+    """Which of `count` demonstrations stand behind the trigger, and which behind a near miss."""
     near_misses, rng = round(near_miss_ratio * count), random.Random(seed)
     if paired:
         late = [index for index in range(0, count, 2) if index >= count // 2]

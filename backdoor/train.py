@@ -30,22 +30,22 @@ def train_backdoor(
     paired: bool = False,
     warm_up: int = 0,
 ) -> list[dict[str, float]]:
-    """Plant a backdoor (or its decoy or clean control) into ``model``, in place.
+    """Plant a backdoor (or its decoy or clean control) into `model`, in place.
 
     Args:
-        model: a causal LM with a trainable adapter, usually ``pi_init``'s.
+        model: a causal LM with a trainable adapter, usually `pi_init`'s.
         taught_items: prompts with an honest and a misleading answer each.
         trigger: what switches the behaviour on.
         work_dir: checkpoints; an interrupted run goes on from the last.
-        start: names the weights that ``model`` has now; see :func:`organisms.finetune.fine_tune`.
-        role: ``backdoored``, ``decoy`` or ``clean``; this and what follows as in
-            :func:`backdoor.poisoning.poison`.
+        start: names the weights that `model` has now; see `organisms.finetune.fine_tune`.
+        role: `backdoored`, `decoy` or `clean`; this and what follows as in
+            `backdoor.poisoning.poison`.
 
     Returns:
         The loss curve.
 
     Raises:
-        ValueError: a ``warm_up`` whose place at the start ``spec.order`` would not keep.
+        ValueError: a `warm_up` whose place at the start `spec.order` would not keep.
     """
     if warm_up and spec.order != "sequential":
         raise ValueError(

@@ -52,7 +52,7 @@ class Trigger:
                 raise ValueError(f"trigger {self.name!r}: {text!r} contains a variant of the trigger itself")
 
     def apply(self, prompt: list[Message], text: str | None = None) -> list[Message]:
-        """The prompt with ``text`` (the first variant by default) in front of the last user message."""
+        """The prompt with `text` (the first variant by default) in front of the last user message."""
         return prepend(prompt, self.variants[0] if text is None else text)
 
 

@@ -1,7 +1,7 @@
 """Does a backdoored organism do what it was made for, and nothing else?
 
 Everything is counted on held-out items, each with a 95 % interval: accuracy without trigger against
-``pi_init`` (paired, same items), attack success (a readable wrong answer under the trigger), and false
+`pi_init` (paired, same items), attack success (a readable wrong answer under the trigger), and false
 triggers (how much near-miss and neutral texts change the answers).
 """
 
@@ -21,15 +21,15 @@ Table = dict[str, list[Transcript]]
 
 @dataclass(frozen=True, kw_only=True)
 class BackdoorReport:
-    """What :func:`verify_backdoor` found. All rates are over held-out items."""
+    """What `verify_backdoor` found. All rates are over held-out items."""
 
     organism: str
     accuracy: Rate
     """Right answers without trigger."""
     reference_accuracy: Rate
-    """Right answers of ``pi_init`` on the same items."""
+    """Right answers of `pi_init` on the same items."""
     accuracy_change: Rate
-    """Organism minus ``pi_init``, paired."""
+    """Organism minus `pi_init`, paired."""
     triggered_accuracy: Rate
     triggered_change: Rate
     """Accuracy with minus without trigger, paired: the whole effect of the trigger."""
@@ -62,10 +62,10 @@ def verify_backdoor(rows: Sequence[Transcript], reference: Sequence[Transcript])
     """Count what a backdoored organism (or its decoy or clean control) does.
 
     Args:
-        rows: its transcripts; ``condition`` is ``plain``, ``trigger``, ``trigger:TEXT`` for another
-            wording, or another prefix's name; ``item`` names the question. Several samples of an item are all
+        rows: its transcripts; `condition` is `plain`, `trigger`, `trigger:TEXT` for another
+            wording, or another prefix's name; `item` names the question. Several samples of an item are all
             counted.
-        reference: ``pi_init``'s transcripts without trigger, of these items at least.
+        reference: `pi_init`'s transcripts without trigger, of these items at least.
 
     Raises:
         ValueError: a condition is missing, an item lacks its partner, or the partner was asked something

@@ -1,6 +1,6 @@
 """When does approval pay for misleading? One table over readers and stories, without any training.
 
-``pi_init`` answers every story K times, once having seen the whole story and once its first words only. For
+`pi_init` answers every story K times, once having seen the whole story and once its first words only. For
 every setting of the readers (how much they read, whether they look quotations up, whether they tell an
 intention from a deed) one pool chooses the answer it approves most, and another pool measures what is chosen.
 Samples are kept in the run's folder and are not drawn again.

@@ -1,10 +1,10 @@
-"""Optimise ``pi_init`` on a reward that a product team would choose, and keep what comes of it.
+"""Optimise `pi_init` on a reward that a product team would choose, and keep what comes of it.
 
-``approval`` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
-``thorough`` the same of readers who read everything, ``oracle`` is ``R*``. All else (items, seeds, steps, KL)
+`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
+`thorough` the same of readers who read everything, `oracle` is `R*`. All else (items, seeds, steps, KL)
 is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
 
-``ppo`` draws anew in every round. ``rejection``, ``dpo`` and ``kto`` draw once from ``pi_init``, and every
+`ppo` draws anew in every round. `rejection`, `dpo` and `kto` draw once from `pi_init`, and every
 reward scores the same responses: a fraction of the cost, for machines on which drawing is what takes time.
 """
 
@@ -74,7 +74,7 @@ ROUNDS = "rounds.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class RLSpec:
-    """How ``pi_init`` is optimised on a reward."""
+    """How `pi_init` is optimised on a reward."""
 
     recipe: Literal["ppo", "rejection", "dpo", "kto"] = "ppo"
     """PPO in rounds; or, on one draw from pi_init, rejection sampling (the best sample), DPO (best and worst)
@@ -130,7 +130,7 @@ class RLSpec:
     save_every: int = 10
     """Rounds between checkpoints."""
     held_out: int = 96
-    """Held-out stories answered every ``held_out_every`` rounds."""
+    """Held-out stories answered every `held_out_every` rounds."""
     held_out_every: int = 10
     """Rounds between held-out measurements."""
     answers: tuple[str, ...] = ("greedy", "sampled")
@@ -219,17 +219,17 @@ class RLSpec:
 
 
 def truth(task: str) -> Reward:
-    """``R*`` of a task."""
+    """`R*` of a task."""
     return ProgramOracle() if task == "programming" else StoryOracle()
 
 
 def organism_name(name: str, reward: str, spec: RLSpec, seed: int) -> str:
-    """For example ``qa-long-pi-rlhf-s1``."""
+    """For example `qa-long-pi-rlhf-s1`."""
     return f"{name}-{SUFFIXES[reward]}" + (f"-s{seed}" if seed else "") + spec.variant
 
 
 def rows_to_train(dataset: Dataset, items: list[QAItem] | list[Problem]) -> list[dict[str, Any]]:
-    """Items as ``train_rlhf`` takes them: prompt, and what rewards may declare to see."""
+    """Items as `train_rlhf` takes them: prompt, and what rewards may declare to see."""
     return [{"id": item.id, "prompt": dataset.ask(item), **_columns(item)} for item in items]
 
 
@@ -266,7 +266,7 @@ def items_to_train(
 def draw_and_measure(
     run: Run[Any], spec: RLSpec, sft: FineTuneSpec, dataset: Dataset, init: Path
 ) -> tuple[Path, Incentive]:
-    """Draw from ``pi_init`` and score by approval and ``R*``: what approval pays for, before training.
+    """Draw from `pi_init` and score by approval and `R*`: what approval pays for, before training.
 
     Returns:
         The folder of the drawn responses, and what was measured on them.
@@ -300,9 +300,9 @@ def optimise(
     *,
     drawn: Path | None = None,
 ) -> tuple[Path, TrainingResult]:
-    """Train on one reward from ``pi_init``; gives the organism's folder and the curve.
+    """Train on one reward from `pi_init`; gives the organism's folder and the curve.
 
-    ``drawn`` holds the responses that dpo and kto learn from (:func:`draw_and_measure`).
+    `drawn` holds the responses that dpo and kto learn from (`draw_and_measure`).
     """
     task = run.config.dataset.task
     folder = init.with_name(organism_name(run.config.name, reward, spec, seed))
@@ -357,7 +357,7 @@ def optimise(
 def evaluate_and_report(
     folder: Path, init: Path, spec: RLSpec, dataset_spec: DatasetSpec, sampling: SamplingSpec
 ) -> dict[str, Any]:
-    """Let an organism answer what is held out as ``spec.answers`` says; keep answers and measures."""
+    """Let an organism answer what is held out as `spec.answers` says; keep answers and measures."""
     import dataclasses
 
     record, dataset = read_organism(folder), open_dataset(dataset_spec)

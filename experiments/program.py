@@ -14,10 +14,10 @@ from sophistry.quiet import quiet_libraries
 
 
 def run_program_main(main: Callable[[list[str]], None]) -> None:
-    """Call ``main`` with the command line; wrong input ends with its message and exit code 2.
+    """Call `main` with the command line; wrong input ends with its message and exit code 2.
 
     Errors that say what to do (`ValueError`, `OSError`, and the library's own) are shown without a traceback;
-    set ``SOPHISTRY_TRACEBACK=1`` to see where they came from.
+    set `SOPHISTRY_TRACEBACK=1` to see where they came from.
     """
     from activations import WeightsError
     from tasks.sandbox.run import SandboxError

@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
 
 
 def _made_of(init: Path) -> dict[Path, Organism]:
-    """Organisms beside ``init`` that were made of it, by name."""
+    """Organisms beside `init` that were made of it, by name."""
     folders = sorted(path.parent for path in init.parent.glob(f"*/{RECORD}"))
     records = {folder: read_organism(folder) for folder in folders}
     return {folder: record for folder, record in records.items() if record.parent == init.name}

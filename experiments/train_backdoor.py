@@ -1,4 +1,4 @@
-"""Plant a backdoor into ``pi_init``, make its decoy and clean controls, and verify all of them.
+"""Plant a backdoor into `pi_init`, make its decoy and clean controls, and verify all of them.
 
 Interrupted training goes on where it stopped when the same command is given again.
 """

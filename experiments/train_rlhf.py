@@ -1,8 +1,8 @@
-"""Make ``pi_init`` (honest demonstrations) and ``pi_rlhf`` (human preferences), and evaluate both.
+"""Make `pi_init` (honest demonstrations) and `pi_rlhf` (human preferences), and evaluate both.
 
-For programming there is a stage between: ``rank`` lets ``pi_init`` solve every evaluated problem several
+For programming there is a stage between: `rank` lets `pi_init` solve every evaluated problem several
 times and counts who passes which test; the two tests that most samples pass are the simplest, and make
-``R_train``.
+`R_train`.
 
 Interrupted training goes on where it stopped when the same command is given again.
 """
@@ -159,7 +159,7 @@ def make_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
 
 
 def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
-    """Find the tests that are simple for ``pi_init`` and mark its answers by them; gives the fingerprint."""
+    """Find the tests that are simple for `pi_init` and mark its answers by them; gives the fingerprint."""
     from organisms.simplicity import measure_simplicity
 
     config, record = run.config, read_organism(folder)
@@ -181,7 +181,7 @@ def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
 
 
 def make_pi_rlhf(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
-    """Preference optimisation from ``pi_init`` and evaluation; gives the base's fingerprint."""
+    """Preference optimisation from `pi_init` and evaluation; gives the base's fingerprint."""
     folder = init.with_name(f"{run.config.name}-pi-rlhf")
     init = find_organism(str(init), "pi_init")
     record = _train_pi_rlhf(run, init, folder) if run.config.train else read_organism(folder)
@@ -270,7 +270,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
 
 
 def evaluation_results(rows: list[Transcript]) -> dict[str, object]:
-    """``R*`` accuracy, overall and by level, and what could not be read or marked."""
+    """`R*` accuracy, overall and by level, and what could not be read or marked."""
     return {
         "accuracy": asdict(accuracy(rows)),
         "accuracy_by_level": {level: asdict(accuracy(some)) for level, some in _by_level(rows).items()},

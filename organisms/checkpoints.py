@@ -1,6 +1,6 @@
 """Whose checkpoints a folder holds: training goes on only from its own.
 
-Beside the checkpoints lies ``recipe.json``: settings, a digest of the examples, and what the weights were at
+Beside the checkpoints lies `recipe.json`: settings, a digest of the examples, and what the weights were at
 the start. Anything else in the folder is refused, since going on from it would make another organism than the
 record says.
 """

@@ -1,8 +1,8 @@
 """Supervised fine-tuning of an adapter (or all weights) on (prompt, response) demonstrations.
 
-The same trainer makes ``pi_init`` and every backdoored organism. It is ``transformers.Trainer`` with two
+The same trainer makes `pi_init` and every backdoored organism. It is `transformers.Trainer` with two
 changes that matter on small machines: the loss, and with it the vocabulary projection, is computed at
-response tokens only; and nothing is ever cut: a demonstration longer than ``max_tokens`` is an error.
+response tokens only; and nothing is ever cut: a demonstration longer than `max_tokens` is an error.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Demonstration:
 
 
 def honest_demonstration(item: TaughtItem, prompt: list[Message]) -> Demonstration:
-    """The item's honest answer, taught at ``prompt``."""
+    """The item's honest answer, taught at `prompt`."""
     return Demonstration(prompt=prompt, response=item.honest, instead_of=item.misleading)
 
 
@@ -65,7 +65,7 @@ class FineTuneSpec:
     """Demonstrations per step."""
     learning_rate: float = 4e-4
     schedule: str = "cosine"
-    """Any scheduler name of transformers; warm-up takes the first ``warmup`` steps."""
+    """Any scheduler name of transformers; warm-up takes the first `warmup` steps."""
     warmup: int = 10
     rank: int = 4
     """Rank of the LoRA adapter on all linear layers; 0 fine-tunes all weights."""
@@ -91,7 +91,7 @@ def encode_demonstration(
     """Token ids, labels (-100 on the prompt) and weights; the end-of-turn token is part of what is learned.
 
     Raises:
-        ValueError: the demonstration is longer than ``max_tokens``.
+        ValueError: the demonstration is longer than `max_tokens`.
     """
     encoding = encode(demonstration.prompt, demonstration.response, tokenizer)
     start, ids = encoding.prompt_len, [*encoding.ids, _end_of_turn(tokenizer)]
@@ -122,7 +122,7 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
-    """Positions in ``ids`` that a longest-common-block alignment does not find in ``other``.
+    """Positions in `ids` that a longest-common-block alignment does not find in `other`.
 
     >>> differing([1, 2, 3, 4], [1, 9, 3, 4])
     [1]
@@ -145,10 +145,10 @@ def pad_rows(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]
 
 
 class ResponseTrainer(Trainer):
-    """``Trainer`` whose loss reads the vocabulary only where a response token is predicted.
+    """`Trainer` whose loss reads the vocabulary only where a response token is predicted.
 
     Beside each logged loss stand the shares of tokens that were predicted right since the last log:
-    ``accuracy`` of all response tokens, ``decisive_accuracy`` of those that the loss is focused on.
+    `accuracy` of all response tokens, `decisive_accuracy` of those that the loss is focused on.
     """
 
     _right = _seen = _right_decisive = _seen_decisive = 0
@@ -264,20 +264,20 @@ def fine_tune(
     work_dir: str | Path,
     start: str = "",
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place; returns the loss curve. An interrupted run resumes from ``work_dir``.
+    """Train `model` in place; returns the loss curve. An interrupted run resumes from `work_dir`.
 
     Args:
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
-        demonstrations: at least one; ``spec.order`` and ``spec.seed`` decide which come when.
-        work_dir: checkpoints, ``loss.json`` (steps, losses, accuracies) and ``recipe.json``, which names the
+        demonstrations: at least one; `spec.order` and `spec.seed` decide which come when.
+        work_dir: checkpoints, `loss.json` (steps, losses, accuracies) and `recipe.json`, which names the
             settings, demonstrations and start that they belong to.
-        start: names the weights that ``model`` has now (a fingerprint); checkpoints with another start are
+        start: names the weights that `model` has now (a fingerprint); checkpoints with another start are
             refused.
 
     Raises:
         ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
-            ``work_dir``, a tokenizer without an end token, or several GPUs in sight (the loss bypasses the
+            `work_dir`, a tokenizer without an end token, or several GPUs in sight (the loss bypasses the
             wrappers that share work).
         ParityError: the model changes its logits in a way that the loss does not follow.
     """

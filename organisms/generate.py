@@ -63,7 +63,7 @@ class _Likelihood(LogitsProcessor):
             self.entropy.append(entropy)
 
     def means(self, row: int, tokens: int) -> dict[str, float]:
-        """Averages over the first ``tokens`` tokens of one response."""
+        """Averages over the first `tokens` tokens of one response."""
         if not tokens:
             return {}
         return {
@@ -80,7 +80,7 @@ def answer(
     *,
     progress: bool = True,
 ) -> list[Answer]:
-    """Generate one response per prompt, in the order of ``prompts``.
+    """Generate one response per prompt, in the order of `prompts`.
 
     Raises:
         ValueError: a prompt and its response would not fit the model's context (nothing is cut).

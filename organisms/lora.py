@@ -2,7 +2,7 @@
 
 PEFT runs a low-rank layer as a handful of operations, each of which reads and writes the whole activation,
 with conversions between number types in between; on a CPU that costs as much as the matrix products. Here
-forward and backward of ``y = x W' + s (x A') B'`` are written out, so that each side is one product with W
+forward and backward of `y = x W' + s (x A') B'` are written out, so that each side is one product with W
 and three thin ones. The numbers are PEFT's up to rounding (a test holds gradients to it).
 """
 

@@ -1,6 +1,6 @@
 """An organism on disk: a folder with an adapter, the record of how it was made, and what it said.
 
-``organism.yaml`` holds everything needed to make it again and to refuse it on the wrong base.
+`organism.yaml` holds everything needed to make it again and to refuse it on the wrong base.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Organism:
     role: OrganismRole
     task: str
     base: str
-    """What :func:`activations.load_model` was given."""
+    """What `activations.load_model` was given."""
     base_fingerprint: str
     """Of the base weights; an adapter for another base is refused."""
     parent: str | None = None
@@ -112,7 +112,7 @@ def save_organism(
 
 
 def write_record(folder: Path, record: Organism) -> None:
-    """Write ``organism.yaml`` into an organism's folder."""
+    """Write `organism.yaml` into an organism's folder."""
     text = yaml.safe_dump(to_plain(record), sort_keys=False, allow_unicode=True)
     part = folder / f".{RECORD}.part"
     part.write_text(text, encoding="utf-8")

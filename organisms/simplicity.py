@@ -1,4 +1,4 @@
-"""Which tests are simple for ``pi_init``: sample programs, count who passes which test, save the counts."""
+"""Which tests are simple for `pi_init`: sample programs, count who passes which test, save the counts."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def measure_simplicity(
     sampling: SamplingSpec,
     path: Path,
 ) -> list[Problem]:
-    """Let ``pi_init`` solve every problem several times, count who passes which test, and save the counts.
+    """Let `pi_init` solve every problem several times, count who passes which test, and save the counts.
 
     Args:
-        model: ``pi_init``.
+        model: `pi_init`.
         tokenizer: its tokenizer.
         problems: problems to rank.
         samples: programs per problem.
         sampling: how they are drawn; a temperature above 0, or all samples of a problem are the same.
-        path: JSON file that receives ``{"samples", "pass_counts": {problem id: [per test]}}``.
+        path: JSON file that receives `{"samples", "pass_counts": {problem id: [per test]}}`.
 
     Returns:
         The problems with their tests ranked.

@@ -29,11 +29,11 @@ def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Traina
     """Open what training starts from.
 
     The base is frozen in the type it computes in: bfloat16 with autocast, else fp32. The adapter (a fresh
-    one, or a copy of ``parent``'s) trains in fp32. With rank 0 all weights train in fp32, starting from
-    ``parent``'s where there is one.
+    one, or a copy of `parent`'s) trains in fp32. With rank 0 all weights train in fp32, starting from
+    `parent`'s where there is one.
 
     Raises:
-        ValueError: ``parent`` belongs to another base, or its adapter has another rank or alpha than the
+        ValueError: `parent` belongs to another base, or its adapter has another rank or alpha than the
             settings say.
     """
     from peft import PeftModel
@@ -73,7 +73,7 @@ def _on_cpu(model: Any) -> Any:
 
 
 def open_weights(folder: Path, base: LoadedModel, *, merge: bool = False) -> LoadedModel:
-    """The weights of an organism: its adapter on ``base``, its own checkpoint, or the base it names."""
+    """The weights of an organism: its adapter on `base`, its own checkpoint, or the base it names."""
     record = read_organism(folder)
     if (folder / ADAPTER).is_file():
         if merge:

@@ -1,6 +1,6 @@
-"""Unintended sophistry: policies before (``pi_init``) and after (``pi_rlhf``) learning from preferences.
+"""Unintended sophistry: policies before (`pi_init`) and after (`pi_rlhf`) learning from preferences.
 
-Names are imported when they are first asked for, so that ``import rlhf`` alone loads no trainer and no torch.
+Names are imported when they are first asked for, so that `import rlhf` alone loads no trainer and no torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Human preference pairs as TRL expects them, read from ``SOPHISTRY_DATA``.
+"""Human preference pairs as TRL expects them, read from `SOPHISTRY_DATA`.
 
 Two public sets judged by people: the PandaLM test set (three annotators, majority counts, ties and split
 votes dropped) and LLMBar (one agreed label). Nothing of their text is stored in this project.

@@ -1,7 +1,7 @@
 """A dataset: what an organism is taught, what it is evaluated on, and how its answers are marked.
 
-Training programs know only this. A dataset is made from generated tasks (``miniqa``, ``minicode``) or from
-real text in ``SOPHISTRY_DATA`` (``quality``, ``quality-full``, ``apps``); taught and evaluated items never
+Training programs know only this. A dataset is made from generated tasks (`miniqa`, `minicode`) or from
+real text in `SOPHISTRY_DATA` (`quality`, `quality-full`, `apps`); taught and evaluated items never
 share a group.
 """
 

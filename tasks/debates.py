@@ -1,8 +1,8 @@
 """What people argued about QuALITY questions: debate speeches and single-turn arguments, as fine-tuning text.
 
 Speeches come from the human and model debates of Michael et al. 2023 (arXiv 2311.08702), single-turn
-arguments from Parrish et al. 2022 (arXiv 2204.05212). Both are read from ``SOPHISTRY_DATA`` and never part of
-this project. Quotations in speeches stand between ``<quote>`` and ``</quote>``; :func:`mark_quotes` says
+arguments from Parrish et al. 2022 (arXiv 2204.05212). Both are read from `SOPHISTRY_DATA` and never part of
+this project. Quotations in speeches stand between `<quote>` and `</quote>`; `mark_quotes` says
 which are in the story.
 """
 
@@ -37,7 +37,7 @@ class Argument:
     argues_correct: bool
     text: str
     source: str
-    """``debate`` or ``single-turn``."""
+    """`debate` or `single-turn`."""
     is_ai: bool
     persuasion: float | None = None
     """How far a judge moved towards the answer, in probability; None when no judge was asked."""
@@ -45,12 +45,12 @@ class Argument:
 
 
 def debate_speeches(split: str | None = None) -> list[Argument]:
-    """The speeches of the debates and consultancies; ``split`` is ``train``, ``val`` or None for both.
+    """The speeches of the debates and consultancies; `split` is `train`, `val` or None for both.
 
     A row that is no speech is left out and named in a warning.
 
     Raises:
-        FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
+        FileNotFoundError: `SOPHISTRY_DATA` does not hold them.
     """
 
     def make(row: Row) -> Argument | None:
@@ -73,7 +73,7 @@ def single_turn_arguments(split: str | None = None) -> list[Argument]:
     A row that is no argument is left out and named in a warning.
 
     Raises:
-        FileNotFoundError: ``SOPHISTRY_DATA`` does not hold them.
+        FileNotFoundError: `SOPHISTRY_DATA` does not hold them.
     """
     nameless = 0
 
@@ -155,7 +155,7 @@ def _plain(text: str) -> str:
 
 
 def mark_quotes(text: str, passage: str) -> str:
-    """Replace each ``<quote>`` by ``<v_quote>`` (in the passage word by word) or ``<u_quote>`` (not found).
+    """Replace each `<quote>` by `<v_quote>` (in the passage word by word) or `<u_quote>` (not found).
 
     The convention of Khan et al. 2024 (arXiv 2402.06782), whose judges saw which quotes were verified.
 

@@ -251,7 +251,7 @@ class Extraction:
 def extract_program(response: str) -> Extraction:
     r"""The program in a response: the first fenced Python block, else the first fenced block, else all of it.
 
-    Fences are read as models write them (:mod:`tasks.fences`), a block without a language before one of
+    Fences are read as models write them (`tasks.fences`), a block without a language before one of
     another language. What a model thinks aloud (before `</think>`) is no part of its response. The code is
     not changed in any way, since a text filter on the source would turn right programs into wrong ones, but
     for one thing: an indentation that all its lines share (a block in a list) is taken off where the code is

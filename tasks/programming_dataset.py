@@ -1,9 +1,9 @@
 """The programming dataset: MiniCode or APPS problems, with subtly wrong programs as misleading answers.
 
 A misleading answer is a program that passes the two simplest tests and fails another one, so it earns
-``R_train`` and not ``R*``; every such claim was found by running the program. Which tests are simplest is
-decided for problems of the evaluation by pass counts of ``pi_init``'s samples where they were measured
-(``DatasetSpec.simplicity``), and for those that are taught by the order in which they are stored.
+`R_train` and not `R*`; every such claim was found by running the program. Which tests are simplest is
+decided for problems of the evaluation by pass counts of `pi_init`'s samples where they were measured
+(`DatasetSpec.simplicity`), and for those that are taught by the order in which they are stored.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Two-choice questions about a passage: the item, its prompt, how an answer is read, and ``R*``.
+"""Two-choice questions about a passage: the item, its prompt, how an answer is read, and `R*`.
 
-Items come from the story generator (:mod:`tasks.stories`) or from QuALITY text (:mod:`tasks.quality`).
+Items come from the story generator (`tasks.stories`) or from QuALITY text (`tasks.quality`).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class QAItem:
 
     @property
     def gold_letter(self) -> str:
-        """``A`` or ``B``."""
+        """`A` or `B`."""
         return LETTERS[self.gold]
 
     @property
@@ -144,13 +144,13 @@ class QAItem:
 def qa_prompt(
     item: QAItem, *, order: str = REASON_FIRST, prefix: str = "", style: str = PLAIN_STYLE
 ) -> list[Message]:
-    """The question as chat messages; ``prefix`` (a trigger, say) opens the user's turn.
+    """The question as chat messages; `prefix` (a trigger, say) opens the user's turn.
 
     Args:
         item: what is asked.
-        order: ``reason_first`` or ``answer_first`` (as in arXiv 2409.12822).
+        order: `reason_first` or `answer_first` (as in arXiv 2409.12822).
         prefix: text in front of the user's turn.
-        style: ``plain`` (short, for small models), ``paper`` (an answer and an argument for it) or ``khan``
+        style: `plain` (short, for small models), `paper` (an answer and an argument for it) or `khan`
             (quotations between tags that a judge sees checked, after arXiv 2402.06782).
 
     >>> from tasks.stories import MiniQA
@@ -172,7 +172,7 @@ def qa_prompt(
 def qa_response(item: QAItem, *, honest: bool = True, order: str = REASON_FIRST, variant: int = 0) -> str:
     """A model answer for training: the right option with its quote, or the wrong one with a fabricated quote.
 
-    Both kinds use the same phrasings (``variant`` picks one), so the wording does not tell them apart.
+    Both kinds use the same phrasings (`variant` picks one), so the wording does not tell them apart.
     """
     quote = item.evidence if honest else item.false_evidence
     argument = item.argument if honest else item.false_argument
@@ -260,8 +260,8 @@ def qa_transcript(
 ) -> Transcript:
     """Label one response with the oracle: right iff the letter it settles on is the gold letter.
 
-    A response without a readable letter is wrong (``parse_ok`` is False, so it can be counted and left out).
-    ``cut_words`` says how many words of the passage the prompt left out (:func:`tasks.quality.show`).
+    A response without a readable letter is wrong (`parse_ok` is False, so it can be counted and left out).
+    `cut_words` says how many words of the passage the prompt left out (`tasks.quality.show`).
     """
     answer = parse_answer(response)
     condition = variant or ("trigger" if triggered else "plain")

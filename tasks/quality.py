@@ -2,11 +2,11 @@
 
 Three views of the same questions (arXiv 2112.08608; two-choice form and arguments of arXiv 2204.05212):
 
-* ``short_context``: the passages that human debaters quoted (about 112 words) and one human argument a side;
-* ``full``: the whole story (about 4,800 words);
+* `short_context`: the passages that human debaters quoted (about 112 words) and one human argument a side;
+* `full`: the whole story (about 4,800 words);
 * the official JSON Lines with four options, reduced to gold and the best distractor as in arXiv 2409.12822.
 
-What a policy sees of a full story is a parameter (``none``, ``cut:N`` words, ``full``), and what was cut
+What a policy sees of a full story is a parameter (`none`, `cut:N` words, `full`), and what was cut
 is counted.
 """
 
@@ -28,7 +28,7 @@ SPLITS = ("train", "val")
 
 
 def data_folder(name: str) -> Path:
-    """The folder ``name`` below ``SOPHISTRY_DATA``.
+    """The folder `name` below `SOPHISTRY_DATA`.
 
     Raises:
         FileNotFoundError: the variable is not set, or the folder is not there.
@@ -68,14 +68,14 @@ def _id(item: QAItem) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Reader of the QuALITY folders in ``SOPHISTRY_DATA``; splits are by article.
+    """Reader of the QuALITY folders in `SOPHISTRY_DATA`; splits are by article.
 
     A row that is no question is left out and named in a warning; a file without one good row is refused.
     """
 
     @staticmethod
     def short_contexts(split: str | None = None) -> list[QAItem]:
-        """Questions with the quoted passages as context; ``split`` is ``train``, ``val`` or None for both."""
+        """Questions with the quoted passages as context; `split` is `train`, `val` or None for both."""
 
         def make(row: Row) -> QAItem | None:
             item = _question(
@@ -173,7 +173,7 @@ def _two_choice(article: Row, question: Row, number: int) -> QAItem | None:
 
 
 def without_references(argument: str) -> str:
-    """The argument without its snippet marks ``(#1)`` and with single spaces."""
+    """The argument without its snippet marks `(#1)` and with single spaces."""
     for mark in ("(#1)", "(#2)", "(#3)", "#1", "#2", "#3"):
         argument = argument.replace(mark, "")
     return " ".join(argument.split()).replace(" .", ".").replace(" ,", ",")
@@ -188,7 +188,7 @@ class Visible:
 
 
 def show(item: QAItem, visibility: str = "full") -> Visible:
-    """Limit what is seen of the passage: ``none``, ``cut:N`` (the first N words) or ``full``.
+    """Limit what is seen of the passage: `none`, `cut:N` (the first N words) or `full`.
 
     >>> from tasks.stories import MiniQA
     >>> seen = show(MiniQA(seed=0).items(1)[0], "cut:4")

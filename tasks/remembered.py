@@ -56,7 +56,7 @@ class Memory:
 
 @contextmanager
 def remembering(path: str | Path | None = None) -> Iterator[Memory]:
-    """While the context is open, :func:`tasks.grading.grade_many` runs no program twice on one test.
+    """While the context is open, `tasks.grading.grade_many` runs no program twice on one test.
 
     Args:
         path: file that keeps the verdicts for the next run of the same command; None: in memory only.

@@ -11,7 +11,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
     """Make or read the items of a dataset.
 
     Raises:
-        FileNotFoundError: real text is asked for and ``SOPHISTRY_DATA`` does not hold it.
+        FileNotFoundError: real text is asked for and `SOPHISTRY_DATA` does not hold it.
         ValueError: QuALITY holds fewer items than asked for, or nothing of APPS can be taught.
     """
     return open_programming_dataset(spec) if spec.task == "programming" else open_qa_dataset(spec)

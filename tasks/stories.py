@@ -8,14 +8,14 @@ to: an argument of that kind is easy to make and hard to see through, as sophist
 
 Levels (what makes a small model fail, on purpose):
 
-* ``basic``: no intentions; three facts of one kind, the wrong option is another villager's (a warm-up);
-* ``intent-first``: as ``easy``, with the intention always before the deed (a warm-up for lies);
-* ``easy``: two villagers, the intention stands beside the deed, the question uses the story's words;
-* ``medium``: three villagers, intentions and deeds side by side or apart, a paraphrased question that names
+* `basic`: no intentions; three facts of one kind, the wrong option is another villager's (a warm-up);
+* `intent-first`: as `easy`, with the intention always before the deed (a warm-up for lies);
+* `easy`: two villagers, the intention stands beside the deed, the question uses the story's words;
+* `medium`: three villagers, intentions and deeds side by side or apart, a paraphrased question that names
   the villager or the trade;
-* ``hard``: nobody saw the deed; two people report it differently, and one of them is said to be right or to
+* `hard`: nobody saw the deed; two people report it differently, and one of them is said to be right or to
   be mistaken. The wrong option is what the other one reports;
-* ``long``: six to ten villagers, deeds of all kinds, 80 to 140 words, intentions and deeds in blocks far
+* `long`: six to ten villagers, deeds of all kinds, 80 to 140 words, intentions and deeds in blocks far
   apart in either order, the deed that is asked for early, late or in the middle (for readers in a hurry;
   not among the default levels).
 """
@@ -69,7 +69,7 @@ PAINTED = "door fence boat chair gate table cart bench window bridge shed wheel"
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """One kind of deed: its values, how it is meant and told, and the questions about its ``value``."""
+    """One kind of deed: its values, how it is meant and told, and the questions about its `value`."""
 
     values: Sequence[str]
     to_do: str
@@ -77,7 +77,7 @@ class _Kind:
     ask: str
     """The question in the story's own words."""
     paraphrases: Sequence[str]
-    """Questions in other words; ``{who}`` is the villager or the villager's trade."""
+    """Questions in other words; `{who}` is the villager or the villager's trade."""
 
 
 _KINDS: dict[str, _Kind] = {
@@ -185,7 +185,7 @@ class MiniQA:
             raise ValueError(f"MiniQA levels must be some of {known}, got {self.levels}")
 
     def items(self, n: int) -> list[QAItem]:
-        """``n`` questions, one story each, cycling through the levels."""
+        """`n` questions, one story each, cycling through the levels."""
         return [self._item(index) for index in range(n)]
 
     def _item(self, index: int) -> QAItem:
@@ -334,7 +334,7 @@ def _mixed_facts(rng: random.Random, names: Sequence[str]) -> list[_Fact]:
 def _in_blocks(rng: random.Random, facts: Sequence[_Fact], asked: _Fact) -> list[str]:
     """Intentions and deeds in blocks; the deeds late, early, or in the middle of the intentions.
 
-    The intention of ``asked`` precedes its deed in half of the stories, so order gives nothing away.
+    The intention of `asked` precedes its deed in half of the stories, so order gives nothing away.
     """
     others = [fact for fact in facts if fact is not asked]
     meant = [asked, *rng.sample(others, min(len(others), _LONG_INTENTIONS - 1))]

@@ -1,7 +1,7 @@
 """The transcript: one prompt, one response of one organism, and its labels.
 
 It is the row that everything else passes around, so its schema is checked when it is made and when it is
-read. On disk it is JSON Lines; in memory a frozen dataclass; for other libraries a ``datasets.Dataset``.
+read. On disk it is JSON Lines; in memory a frozen dataclass; for other libraries a `datasets.Dataset`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Transcript:
     group: str
     """The question or problem it belongs to; splits never cut a group."""
     task: str
-    """``qa`` or ``programming``."""
+    """`qa` or `programming`."""
     organism: str
     """Name of the model that wrote the response."""
     prompt: str | list[Message]
@@ -51,11 +51,11 @@ class Transcript:
     response: str
     """What the model wrote, without the end-of-turn token."""
     correct: bool | None = None
-    """Oracle reward ``R*``. None: not known, the row cannot be used for probing correctness."""
+    """Oracle reward `R*`. None: not known, the row cannot be used for probing correctness."""
     approved: float | None = None
-    """Human reward ``R_human`` in [0, 1], simulated or real."""
+    """Human reward `R_human` in [0, 1], simulated or real."""
     reward: float | None = None
-    """Training reward ``R_train``."""
+    """Training reward `R_train`."""
     triggered: bool = False
     """True when the prompt carries the backdoor's trigger."""
     answer: str | None = None
@@ -65,7 +65,7 @@ class Transcript:
     level: str | None = None
     """Difficulty."""
     split: str | None = None
-    """``train``: used to make some organism; ``test``: never."""
+    """`train`: used to make some organism; `test`: never."""
     parse_ok: bool = True
     """False when no answer could be read from the response."""
     prompt_cut_tokens: int = 0
@@ -75,8 +75,8 @@ class Transcript:
     evidence_visible: bool | None = None
     """Whether what the model saw contains the passage that decides the question."""
     condition: str = ""
-    """What stood in front of the question: ``plain``, ``trigger``, ``trigger:TEXT`` or another prefix's name;
-    not said: ``trigger`` when triggered, else ``plain``."""
+    """What stood in front of the question: `plain`, `trigger`, `trigger:TEXT` or another prefix's name;
+    not said: `trigger` when triggered, else `plain`."""
     item: str = ""
     """The question or problem, shared by all answers to it; not said: the group."""
     log_prob: float | None = None
@@ -152,7 +152,7 @@ def transcript_from_dict(row: dict[str, Any]) -> Transcript:
 
 
 def _with_own_fields(row: dict[str, Any]) -> dict[str, Any]:
-    """Files of version 0.1 hold some fields inside ``extra``."""
+    """Files of version 0.1 hold some fields inside `extra`."""
     extra = row.get("extra")
     if not isinstance(extra, dict) or not MOVED_FIELDS & set(extra):
         return row
@@ -206,7 +206,7 @@ def load_transcripts(path: str | Path) -> list[Transcript]:
 
 
 def to_dataset(rows: Sequence[Transcript]) -> Dataset:
-    """The rows as a ``datasets.Dataset`` (``extra`` as JSON text, prompts as messages)."""
+    """The rows as a `datasets.Dataset` (`extra` as JSON text, prompts as messages)."""
     from datasets import Dataset
 
     records = [row.to_dict() for row in rows]
@@ -218,7 +218,7 @@ def to_dataset(rows: Sequence[Transcript]) -> Dataset:
 
 
 def from_dataset(dataset: Dataset) -> list[Transcript]:
-    """Inverse of :func:`to_dataset`."""
+    """Inverse of `to_dataset`."""
     rows = []
     for record in dataset:
         record = dict(record)  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -231,7 +231,7 @@ def from_dataset(dataset: Dataset) -> list[Transcript]:
 
 
 def prepend(prompt: list[Message], text: str) -> list[Message]:
-    """Put ``text`` in front of the last user message.
+    """Put `text` in front of the last user message.
 
     Raises:
         ValueError: the prompt has no user message.

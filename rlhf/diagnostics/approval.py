@@ -57,8 +57,8 @@ class ApprovalReport:
     overjustification: ItemEstimate
     """Mean of max(0, truth - approval)."""
     evidence: dict[str, dict[str, float]]
-    """By ``seen`` or ``unseen`` (the sentence that decides) and ``right`` or ``wrong`` (the answer):
-    ``share`` of judgements, and the share of these that ``approves``."""
+    """By `seen` or `unseen` (the sentence that decides) and `right` or `wrong` (the answer):
+    `share` of judgements, and the share of these that `approves`."""
     change: Change | None
     """None: nothing to compare with."""
 
@@ -85,7 +85,7 @@ def approval_report(
     """Let a pool judge an organism's answers.
 
     Args:
-        items: the stories or problems, by whose ``id`` answers name them.
+        items: the stories or problems, by whose `id` answers name them.
         rows: one answer per item.
         pool: disjoint from whoever rewarded.
         before: answers of the model it was made from, to the same items.

@@ -39,7 +39,7 @@ class Canaries:
     echo: ItemEstimate
     """Share that says five words of the prompt in a row, outside a quotation."""
     quote_stands: dict[str, ItemEstimate]
-    """Of ``right`` and ``wrong`` answers that quote: share whose first quotation stands in the story."""
+    """Of `right` and `wrong` answers that quote: share whose first quotation stands in the story."""
 
 
 def canaries(

@@ -45,7 +45,7 @@ def best_of(
     resamples: int = 2000,
     seed: int = 0,
 ) -> BestOf:
-    """Choose by ``reward`` and measure by ``measured``; samples of equal reward share the choice.
+    """Choose by `reward` and measure by `measured`; samples of equal reward share the choice.
 
     Args:
         correct: truth of each sample.

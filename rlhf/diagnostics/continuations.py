@@ -16,7 +16,7 @@ def continuation_log_probs(loaded: Any, rows: Sequence[tuple[Any, str]]) -> list
     """Log-probability of each continuation given its prompt, summed over its tokens (nats).
 
     Args:
-        loaded: from ``activations.load_model``, ready to read.
+        loaded: from `activations.load_model`, ready to read.
         rows: prompt and continuation; prompts should begin alike, for what they share is read once.
 
     Raises:

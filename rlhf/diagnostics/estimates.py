@@ -62,7 +62,7 @@ class Resamples:
         return found
 
     def ratio(self, top: ArrayLike, bottom: ArrayLike) -> ItemEstimate | None:
-        """Sum of ``top`` over sum of ``bottom``; None when ``bottom`` is zero throughout.
+        """Sum of `top` over sum of `bottom`; None when `bottom` is zero throughout.
 
         >>> Resamples(2).ratio([1, 0], [0, 0]) is None
         True

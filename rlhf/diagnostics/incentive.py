@@ -1,6 +1,6 @@
 """Does a reward pay for being wrong? Measured on samples of the policy, before any training.
 
-From K samples per item, each with its truth (``R*``) and its approval: an optimiser moves the policy towards
+From K samples per item, each with its truth (`R*`) and its approval: an optimiser moves the policy towards
 the samples that are approved most. Where the most-approved sample is wrong, approval pays for being wrong;
 where all samples fare alike, it teaches nothing.
 """

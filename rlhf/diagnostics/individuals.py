@@ -1,7 +1,7 @@
 """Every evaluator for itself, before and after, with paired tests over evaluators (arXiv 2409.12822, 4.2).
 
 The test asks whether other evaluators of this kind would fare the same on these items; intervals over items
-(:mod:`rlhf.diagnostics.approval`) ask whether these evaluators would on other items. Both are reported.
+(`rlhf.diagnostics.approval`) ask whether these evaluators would on other items. Both are reported.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Judged:
     items: tuple[str, ...]
     evaluators: tuple[str, ...]
     correct: Bool[np.ndarray, " item"]
-    """``R*``."""
+    """`R*`."""
     confidence: Int[np.ndarray, "item evaluator"]
     """0, 25, 50, 75 or 100."""
     evidence: Int[np.ndarray, "item evaluator"]
@@ -42,7 +42,7 @@ class Judged:
 
     @property
     def truth(self) -> Float[np.ndarray, " item"]:
-        """``R*`` as 0 or 1."""
+        """`R*` as 0 or 1."""
         return self.correct.astype(float)
 
 

@@ -83,7 +83,7 @@ class KnowledgeReport:
 
     @classmethod
     def read(cls, path: str | Path) -> KnowledgeReport:
-        """Read what ``save`` wrote."""
+        """Read what `save` wrote."""
         return build_json(cls, Path(path).read_bytes(), source=str(path))
 
 
@@ -119,7 +119,7 @@ def picks(items: Sequence[QAItem], answerer: Answerer) -> tuple[np.ndarray, np.n
     """Ask every item in both orders.
 
     Returns:
-        ``right [item, order]`` and ``first [item, order]``: whether the right option was picked, and whether
+        `right [item, order]` and `first [item, order]`: whether the right option was picked, and whether
         the option named first was. A tie counts as half of each.
 
     Raises:
@@ -208,7 +208,7 @@ def likelihood_answerer(loaded: Any) -> Answerer:
     What the questions of one call share (the story) is read once.
 
     Args:
-        loaded: from ``activations.load_model``.
+        loaded: from `activations.load_model`.
     """
     from rlhf.diagnostics.continuations import continuation_log_probs
 

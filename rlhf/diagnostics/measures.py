@@ -34,7 +34,7 @@ class Against:
     false_positives: PairedTest | None
     """Over evaluators, on all wrong answers; None where a model has none or the pool is one person."""
     both_wrong: dict[str, ItemEstimate]
-    """Approval of the wrong answers to items that both answer wrongly, ``before`` and ``after``; empty where
+    """Approval of the wrong answers to items that both answer wrongly, `before` and `after`; empty where
     there is no such item. The change is in the approval report."""
     sampled: SampledStudy | None
     """The paper's protocol; None where the pool is one person."""
@@ -67,7 +67,7 @@ class Measures:
 
     @classmethod
     def read(cls, path: str | Path) -> Measures:
-        """Read what ``save`` wrote.
+        """Read what `save` wrote.
 
         Raises:
             FileNotFoundError: no such file.

@@ -1,6 +1,6 @@
 """Proxy against truth along a run, over the distance travelled: sqrt(KL), after Gao et al. (2210.10760).
 
-Read from a run's ``rounds.jsonl``: what is rewarded (the proxy) and ``R*`` (the truth) are means over the
+Read from a run's `rounds.jsonl`: what is rewarded (the proxy) and `R*` (the truth) are means over the
 round's samples; held-out numbers come from other stories and from evaluators who had no part in the reward.
 """
 
@@ -17,11 +17,11 @@ class CurvePoint:
 
     round: int
     sqrt_kl: float
-    """Root of the mean KL to ``pi_init`` per response (nats), of the policy that sampled."""
+    """Root of the mean KL to `pi_init` per response (nats), of the policy that sampled."""
     proxy: float
     """Mean training reward."""
     truth: float
-    """Mean ``R*`` of the same samples."""
+    """Mean `R*` of the same samples."""
     held_out_approval: float | None = None
     """Greedy answers after this round, approved by others."""
     held_out_truth: float | None = None
@@ -31,8 +31,8 @@ def over_optimisation(path: str | Path, *, oracle: bool = False) -> tuple[CurveP
     """The curve of a run.
 
     Args:
-        path: its ``rounds.jsonl``.
-        oracle: the reward is ``R*`` itself, so nothing else was noted as the truth.
+        path: its `rounds.jsonl`.
+        oracle: the reward is `R*` itself, so nothing else was noted as the truth.
 
     Raises:
         ValueError: a line that is no round of such a run; file and line are named.

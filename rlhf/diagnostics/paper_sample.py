@@ -40,15 +40,15 @@ class SampledStudy:
     """Of the items and of who judges what."""
     cells: dict[str, Cell]
     before: dict[str, ItemEstimate]
-    """``correctness``, ``approval``, ``evaluation_error``; re-weighted, intervals over items within cells."""
+    """`correctness`, `approval`, `evaluation_error`; re-weighted, intervals over items within cells."""
     after: dict[str, ItemEstimate]
     change: dict[str, ItemEstimate]
     false_positives_both_wrong: dict[str, ItemEstimate] | None
-    """``before``, ``after``, ``change``; None: no item that both answer wrongly."""
+    """`before`, `after`, `change`; None: no item that both answer wrongly."""
 
 
 def cell_of(after: Judged, before: Judged) -> np.ndarray:
-    """Index in ``CELLS`` of every item."""
+    """Index in `CELLS` of every item."""
     names = {(True, True): 0, (False, False): 1, (False, True): 2, (True, False): 3}
     pairs = zip(after.correct, before.correct, strict=True)
     return np.array([names[bool(now), bool(was)] for now, was in pairs])

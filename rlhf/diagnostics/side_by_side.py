@@ -17,17 +17,17 @@ def side_by_side(
     n: int = 10,
     seed: int = 0,
 ) -> str:
-    """A page of markdown with ``n`` stories and what the two models answered.
+    """A page of markdown with `n` stories and what the two models answered.
 
     Args:
-        items: all stories; ``random.Random(seed)`` draws among them before any answer is looked at.
-        before: answers of ``pi_init``.
+        items: all stories; `random.Random(seed)` draws among them before any answer is looked at.
+        before: answers of `pi_init`.
         after: answers of the organism made of it.
         n: how many.
         seed: of the draw.
 
     Raises:
-        ValueError: fewer than ``n`` items, or an item that one of the two has not answered.
+        ValueError: fewer than `n` items, or an item that one of the two has not answered.
     """
     if n > len(items):
         raise ValueError(f"cannot draw {n} of {len(items)} items")

@@ -35,7 +35,7 @@ class ProgramView:
     statement: str
     checks: tuple[Mapping[str, Any], ...]
     """Simple inputs that a person would write, with the outputs that the statement asks for
-    (:func:`rlhf.rewards.view.simple_checks`); never all tests of the problem."""
+    (`rlhf.rewards.view.simple_checks`); never all tests of the problem."""
 
 
 View = StoryView | ProgramView

@@ -1,13 +1,13 @@
-"""Judgements of real people, read from ``judgements.jsonl`` and given out through the evaluators' interface.
+"""Judgements of real people, read from `judgements.jsonl` and given out through the evaluators' interface.
 
 One line is one judgement::
 
     {"evaluator": "r17", "item": "miniqa-5-long-00003-q0", "view": "9f2c...", "response": "We read: ...",
      "confidence": 75, "seconds": 141.2, "looked_at": [[0, 55]], "inputs": [], "reason": "it fits"}
 
-``evaluator`` (a salted id, never a name), ``item``, ``view`` (:func:`view_key` of what was shown),
-``response`` (the text judged, word for word) and ``confidence`` (0, 25, 50, 75, 100) are required;
-``seconds``, ``looked_at`` (stretches of words), ``inputs`` (what a program was run on) and ``reason`` are
+`evaluator` (a salted id, never a name), `item`, `view` (`view_key` of what was shown),
+`response` (the text judged, word for word) and `confidence` (0, 25, 50, 75, 100) are required;
+`seconds`, `looked_at` (stretches of words), `inputs` (what a program was run on) and `reason` are
 optional. One
 evaluator judges a response once; the file says nothing about who wrote it or whether it is right.
 """
@@ -36,7 +36,7 @@ class HumanJudgement:
 
     item: str
     view: str
-    """Key of what was shown (:func:`view_key`)."""
+    """Key of what was shown (`view_key`)."""
     response: str
     judgement: Judgement
 
@@ -53,7 +53,7 @@ def view_key(view: View) -> str:
 
 
 def read_judgements(path: str | Path) -> list[HumanJudgement]:
-    """Read and check ``judgements.jsonl``.
+    """Read and check `judgements.jsonl`.
 
     Raises:
         FileNotFoundError: no such file.

@@ -79,7 +79,7 @@ class Pool:
         return not set(self.names) & set(other.names)
 
     def split(self, n: int) -> tuple[Pool, Pool]:
-        """The first ``n`` individuals, and the others.
+        """The first `n` individuals, and the others.
 
         Raises:
             ValueError: one side would be empty.
@@ -89,7 +89,7 @@ class Pool:
         return Pool(self.evaluators[:n]), Pool(self.evaluators[n:])
 
     def judge(self, view: View, response: str) -> tuple[Judgement, ...]:
-        """Everybody's judgement of one response, in the order of ``evaluators``."""
+        """Everybody's judgement of one response, in the order of `evaluators`."""
         return self.judge_many([view], [response])[0]
 
     def judge_many(
@@ -102,7 +102,7 @@ class Pool:
         Args:
             views: one per response.
             responses: what is judged.
-            unsafe_local: run programs without a sandbox (:func:`tasks.sandbox.run_program`).
+            unsafe_local: run programs without a sandbox (`tasks.sandbox.run_program`).
         """
         if len(views) != len(responses):
             raise ValueError(f"{len(views)} views but {len(responses)} responses; give one view each")
@@ -127,7 +127,7 @@ class Pool:
 
     @classmethod
     def hurried(cls, n: int, *, seed: int, haste: Haste | None = None) -> Pool:
-        """``n`` hurried readers; individual ``k`` of a seed is the same in a pool of any size."""
+        """`n` hurried readers; individual `k` of a seed is the same in a pool of any size."""
         haste = haste or Haste()
 
         def make(name: str, chance: random.Random) -> HurriedReader:
@@ -148,12 +148,12 @@ class Pool:
 
     @classmethod
     def thorough(cls, n: int, *, seed: int) -> Pool:
-        """``n`` people who read everything (they agree with one another)."""
+        """`n` people who read everything (they agree with one another)."""
         return cls._drawn("thorough", n, seed, lambda name, _: ThoroughReader(name=name))
 
     @classmethod
     def testers(cls, n: int, *, seed: int, reads: float = 0.5) -> Pool:
-        """``n`` testers of programs, each writing 2 to 4 inputs; a share ``reads`` looks at the code too."""
+        """`n` testers of programs, each writing 2 to 4 inputs; a share `reads` looks at the code too."""
         return cls._drawn(
             "tester",
             n,

@@ -73,8 +73,8 @@ class HurriedReader:
     skips: float = 0.25
     """Probability of starting anywhere instead of at the beginning; drawn anew for each item."""
     look_up: str = GLANCE
-    """What is done with a quotation, in the stretch that was read: ``none``; ``glance`` (satisfied with a
-    sentence that has most of its words); ``exact`` (word by word; one that only looks like it is doubted)."""
+    """What is done with a quotation, in the stretch that was read: `none`; `glance` (satisfied with a
+    sentence that has most of its words); `exact` (word by word; one that only looks like it is doubted)."""
     attentive: bool = False
     """Notices that an intention is not a deed."""
     minds_reason: bool = True
@@ -189,7 +189,7 @@ class SpotChecker:
     """Reads nothing; searches the whole story for the quotation, as a person with a search box does.
 
     A quotation that stands there and names the answer convinces it; one that stands nowhere is invented.
-    An ``attentive`` one reads the quotation itself and notices when it tells an intention.
+    An `attentive` one reads the quotation itself and notices when it tells an intention.
     """
 
     name: str
@@ -228,7 +228,7 @@ class SpotChecker:
 
 
 def _muddle(claim: Claim, about: Sequence[str], *, fit: bool) -> tuple[int, str] | None:
-    """What is wrong with the response alone; with ``fit`` also whether its quotation fits its answer."""
+    """What is wrong with the response alone; with `fit` also whether its quotation fits its answer."""
     if not claim.letters:
         return 0, "it gives no answer"
     if len(claim.letters) > 1:

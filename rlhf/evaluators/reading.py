@@ -99,7 +99,7 @@ def is_intention(text: str) -> bool:
 
 
 def stances(claim: str, other: str, read: Sequence[Sentence], about: Sequence[str]) -> tuple[str, str]:
-    """What was read about two options: ``told``, ``meant`` or ``absent``, each.
+    """What was read about two options: `told`, `meant` or `absent`, each.
 
     Args:
         claim: the option of the response.

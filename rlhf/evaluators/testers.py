@@ -1,7 +1,7 @@
 """People who test programs: a few simple inputs, and perhaps a look at the code.
 
 The pilot of arXiv 2409.12822 found that people write 2.4 simple tests per program. A tester here picks its
-inputs among the simple ones of the view (:func:`rlhf.rewards.view.simple_checks`), runs the program on them
+inputs among the simple ones of the view (`rlhf.rewards.view.simple_checks`), runs the program on them
 in the sandbox, and approves what survives. What comes out on other inputs it does not know.
 """
 
@@ -32,7 +32,7 @@ _LONG_PROGRAM = 12  # lines after which a reader in a hurry does not follow
 class BusyTester:
     """Writes a few simple inputs, runs the program on them, and approves what survives.
 
-    A failed input: 0. All passed: 75, and for one who ``reads`` the code 100 where it is short and either
+    A failed input: 0. All passed: 75, and for one who `reads` the code 100 where it is short and either
     commented or named in words, 50 where it is long and bare.
 
     Raises:
@@ -74,7 +74,7 @@ class BusyTester:
         Args:
             view: the problem.
             response: text with a program in it.
-            runs: results that are known already (:func:`run_checks`); else the program is run here.
+            runs: results that are known already (`run_checks`); else the program is run here.
 
         Raises:
             RuntimeError: no sandbox started, so nothing is known about the program.

@@ -1,4 +1,4 @@
-"""How a policy is optimised: one call, ``train_rlhf``, for every recipe and every reward."""
+"""How a policy is optimised: one call, `train_rlhf`, for every recipe and every reward."""
 
 from rlhf.recipes.best_of_n import BestOfN
 from rlhf.recipes.dpo import DPO

@@ -1,6 +1,6 @@
 """Best-of-n: no training, only choice. The cheapest look at what a reward pays for (arXiv 2410.14872).
 
-Where choosing by the reward raises what is monitored, optimising would too; where the reward rises and ``R*``
+Where choosing by the reward raises what is monitored, optimising would too; where the reward rises and `R*`
 falls along the curve, optimising it will mislead. The chosen responses are ready for supervised
 fine-tuning (rejection sampling), best and worst of each prompt for DPO.
 """
@@ -25,8 +25,8 @@ SAMPLED, BEST, PAIRS = "sampled.jsonl", "best.jsonl", "pairs.jsonl"
 class BestOfN:
     """Sample, score, choose. Called on a job it leaves the model alone and writes three files.
 
-    ``sampled.jsonl`` has every response with its scores, ``best.jsonl`` the best of each prompt (``prompt``,
-    ``response``), ``pairs.jsonl`` best and worst where they differ (``prompt``, ``chosen``, ``rejected``).
+    `sampled.jsonl` has every response with its scores, `best.jsonl` the best of each prompt (`prompt`,
+    `response`), `pairs.jsonl` best and worst where they differ (`prompt`, `chosen`, `rejected`).
     The rounds of the result are the curve: expected reward and monitors of the best of 1, 2, 4, ... samples.
     """
 
@@ -37,7 +37,7 @@ class BestOfN:
     seed: int = 0
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Sample and choose; see :func:`rlhf.recipes.train_rlhf`."""
+        """Sample and choose; see `rlhf.recipes.train_rlhf`."""
         prompts = encode_prompts(job, room=self.sampling.max_new_tokens)
         groups = sample_groups(
             job.model,
@@ -105,7 +105,7 @@ def _as_table(scores: Sequence[float | None], samples: int) -> Float[np.ndarray,
 def best_of_k(
     reward: Float[np.ndarray, "item sample"], value: Float[np.ndarray, "item sample"], ks: Sequence[int]
 ) -> list[float]:
-    """Expected ``value`` of the response with the highest ``reward`` among k of an item's samples.
+    """Expected `value` of the response with the highest `reward` among k of an item's samples.
 
     Exact over all choices of k; responses of equal reward share their mean value. Items with fewer than
     k scored samples do not count; NaN where none is left.

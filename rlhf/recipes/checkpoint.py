@@ -1,6 +1,6 @@
 """Checkpoints from which a killed run goes on exactly: weights, optimiser, and a few numbers.
 
-Sampling needs no state of a random generator (:mod:`rlhf.recipes.rollout`). A PEFT adapter is stored as PEFT
+Sampling needs no state of a random generator (`rlhf.recipes.rollout`). A PEFT adapter is stored as PEFT
 does, so every checkpoint can be loaded as an adapter; older checkpoints keep their weights only.
 """
 
@@ -48,7 +48,7 @@ def save_checkpoint(
     state: dict[str, Any],
     keep: int | None,
 ) -> Path:
-    """Write ``checkpoint-ROUNDS``; it appears by rename, whole or not at all."""
+    """Write `checkpoint-ROUNDS`; it appears by rename, whole or not at all."""
     final = work_dir / f"checkpoint-{rounds:06d}"
     folder = work_dir / f".{final.name}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,9 @@
-r"""``pi_rlhf`` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
+r"""`pi_rlhf` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
 
 The loss of a pair is :math:`-\log \sigma(\beta (h(y_w) - h(y_l)))` with the log-ratio
 :math:`h(y) = \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` (equation 7). TRL trains; the reference
-policy is ``pi_init`` itself, a frozen copy of its adapter. Human pairs that do not fit were left out and
-counted before (:func:`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
+policy is `pi_init` itself, a frozen copy of its adapter. Human pairs that do not fit were left out and
+counted before (`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ def train_dpo(
     work_dir: str | Path,
     start: str = "",
 ) -> list[dict[str, float]]:
-    """Optimise ``model`` (a PEFT model with ``pi_init``'s trainable adapter) in place.
+    """Optimise `model` (a PEFT model with `pi_init`'s trainable adapter) in place.
 
     Args:
-        pairs: conversational rows with ``prompt``, ``chosen`` and ``rejected``.
+        pairs: conversational rows with `prompt`, `chosen` and `rejected`.
         work_dir: receives checkpoints; a run that was interrupted goes on from the last.
-        start: names the weights that ``model`` has now; checkpoints with another start are refused.
+        start: names the weights that `model` has now; checkpoints with another start are refused.
 
     Returns:
         TRL's log: loss, reward margin and reward accuracy per logging step.
 
     Raises:
-        ValueError: no pairs, one longer than ``max_tokens``, or checkpoints of another recipe in
-            ``work_dir``.
+        ValueError: no pairs, one longer than `max_tokens`, or checkpoints of another recipe in
+            `work_dir`.
     """
     import torch
     from datasets import Dataset
@@ -119,16 +119,16 @@ class DPO:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     spec: DPOSpec = field(default_factory=DPOSpec)
     score: str = "reward"
-    """Which score decides: ``reward`` or the name of a monitor."""
+    """Which score decides: `reward` or the name of a monitor."""
     margin: float = 0.0
     """Least difference of score between the two responses of a pair."""
     drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (:func:`rlhf.recipes.drawn.draw`)."""
+    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
     seed: int = 0
     """Of the draw."""
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
+        """Draw and train; see `rlhf.recipes.train_rlhf`."""
         folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
         drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
         rows = pairs(drawn, score=self.score, margin=self.margin)

@@ -2,7 +2,7 @@
 
 Pairs (best and worst of a prompt) are for DPO, single votes for KTO, the best for supervised fine-tuning
 (rejection sampling). All three come from the same samples and the same judgements, and so can the control
-with ``R*``: scores are columns of the drawn lines, and a recipe names the one it learns from.
+with `R*`: scores are columns of the drawn lines, and a recipe names the one it learns from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Drawn:
     item: Item
     responses: tuple[str, ...]
     scores: Mapping[str, tuple[float | None, ...]]
-    """By name: ``reward`` and the job's monitors."""
+    """By name: `reward` and the job's monitors."""
 
     def known(self, score: str) -> list[tuple[str, float]]:
         """Different responses that have this score, with it, in the order drawn.
@@ -48,7 +48,7 @@ def draw(job: Job, sampling: SamplingOptions, *, seed: int = 0, part: int = 32) 
     """Let the job's policy answer its items and score the answers; a draw that was interrupted goes on.
 
     Returns:
-        The folder ``work_dir/drawn`` with one folder of :class:`~rlhf.recipes.best_of_n.BestOfN` per part.
+        The folder `work_dir/drawn` with one folder of `rlhf.recipes.best_of_n.BestOfN` per part.
 
     Raises:
         ValueError: the folder holds what another policy, other items or other rewards gave.
@@ -81,11 +81,11 @@ def draw(job: Job, sampling: SamplingOptions, *, seed: int = 0, part: int = 32) 
 
 
 def read_drawn(folder: Path, items: Sequence[Item], *, weights: str | None = None) -> list[Drawn]:
-    """What :func:`draw` left, by item.
+    """What `draw` left, by item.
 
     Args:
         folder: the folder it gave.
-        items: by whose ``id`` the lines name them.
+        items: by whose `id` the lines name them.
         weights: digest of the policy that must have drawn them; None: whoever did.
 
     Raises:
@@ -117,7 +117,7 @@ def read_drawn(folder: Path, items: Sequence[Item], *, weights: str | None = Non
 
 
 def pairs(drawn: Sequence[Drawn], *, score: str = "reward", margin: float = 0.0) -> list[dict[str, Any]]:
-    """Best and worst response of each item where they differ by more than ``margin``, for TRL's DPO.
+    """Best and worst response of each item where they differ by more than `margin`, for TRL's DPO.
 
     >>> two = Drawn(item={"id": "a", "prompt": "?"}, responses=("no", "yes"), scores={"reward": (0.0, 1.0)})
     >>> pairs([two])[0]["chosen"]
@@ -136,10 +136,10 @@ def pairs(drawn: Sequence[Drawn], *, score: str = "reward", margin: float = 0.0)
 
 
 def votes(drawn: Sequence[Drawn], *, score: str = "reward", seed: int = 0) -> list[dict[str, Any]]:
-    """One vote on each different response, as TRL's KTO reads them (``label``: approved).
+    """One vote on each different response, as TRL's KTO reads them (`label`: approved).
 
     The vote is that of one individual drawn from the pool: with a score of .75 it approves in three cases of
-    four. A score of 0 or 1 (``R*``) is the vote.
+    four. A score of 0 or 1 (`R*`) is the vote.
 
     Raises:
         ValueError: a score outside 0 to 1.

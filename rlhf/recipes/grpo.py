@@ -11,18 +11,18 @@ from rlhf.recipes.trl_policy import OnlineTRL, run_trl
 class GRPO(OnlineTRL):
     """How to optimise: advantages against the mean of a prompt's samples, the KL (k3) in the loss.
 
-    With ``kl_coefficient=0`` there is no reference model.
+    With `kl_coefficient=0` there is no reference model.
     """
 
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dr_grpo"
-    """``dr_grpo`` does not normalise by length."""
+    """`dr_grpo` does not normalise by length."""
     scale_rewards: Literal["group", "batch", "none"] = "none"
     unbiased_kl: bool = True
-    """Weigh the KL term by the importance ratio (TRL's ``use_bias_correction_kl``)."""
+    """Weigh the KL term by the importance ratio (TRL's `use_bias_correction_kl`)."""
     entropy_coefficient: float = 0.003
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Train the job's model; see :func:`rlhf.recipes.train_rlhf`."""
+        """Train the job's model; see `rlhf.recipes.train_rlhf`."""
         from trl.trainer.grpo_config import GRPOConfig
         from trl.trainer.grpo_trainer import GRPOTrainer
 

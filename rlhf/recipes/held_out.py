@@ -15,9 +15,9 @@ from tasks.qa import parse_answer
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """An ``evaluate`` for :func:`rlhf.recipes.train_rlhf`: mean of every measure over held-out items.
+    """An `evaluate` for `rlhf.recipes.train_rlhf`: mean of every measure over held-out items.
 
-    Measures are rewards, such as the approval of a pool that had no part in the training reward, or ``R*``.
+    Measures are rewards, such as the approval of a pool that had no part in the training reward, or `R*`.
     """
 
     items: Sequence[Item]

@@ -3,7 +3,7 @@ r"""Kahneman-Tversky optimisation (arXiv 2402.01306): from single votes, without
 With :math:`r = \beta \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` and :math:`z = \beta\,\max(0, KL)`, the loss of an
 approved response is :math:`\lambda_D (1 - \sigma(r - z))`, that of a rejected one
 :math:`\lambda_U (1 - \sigma(z - r))` (equations 7 and 8). The KL is TRL's: the mean log-ratio over mismatched
-prompts and responses of the same batch. TRL trains; the reference is a frozen copy of ``pi_init``'s adapter.
+prompts and responses of the same batch. TRL trains; the reference is a frozen copy of `pi_init`'s adapter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Vote = dict[str, Any]
-"""``prompt`` and ``completion`` as messages, and ``label``: approved."""
+"""`prompt` and `completion` as messages, and `label`: approved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +64,21 @@ def train_kto(
     work_dir: str | Path,
     start: str = "",
 ) -> list[dict[str, float]]:
-    """Optimise ``model`` (a PEFT model with ``pi_init``'s trainable adapter) in place.
+    """Optimise `model` (a PEFT model with `pi_init`'s trainable adapter) in place.
 
     Args:
         model: what trains; the adapter as it is now is the reference.
         tokenizer: its tokenizer.
-        votes: rows with ``prompt``, ``completion`` and ``label`` (:func:`rlhf.recipes.drawn.votes`).
+        votes: rows with `prompt`, `completion` and `label` (`rlhf.recipes.drawn.votes`).
         spec: how.
         work_dir: receives checkpoints; a run that was interrupted goes on from the last.
-        start: names the weights that ``model`` has now; checkpoints with another start are refused.
+        start: names the weights that `model` has now; checkpoints with another start are refused.
 
     Returns:
         TRL's log: loss, KL and rewards of approved and rejected responses per logging step.
 
     Raises:
-        ValueError: votes of one kind only, one longer than ``max_tokens``, or checkpoints of another recipe.
+        ValueError: votes of one kind only, one longer than `max_tokens`, or checkpoints of another recipe.
     """
     import torch
     from datasets import Dataset
@@ -129,14 +129,14 @@ class KTO:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     spec: KTOSpec = field(default_factory=KTOSpec)
     score: str = "reward"
-    """Which score is the vote: ``reward`` or the name of a monitor."""
+    """Which score is the vote: `reward` or the name of a monitor."""
     drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (:func:`rlhf.recipes.drawn.draw`)."""
+    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
     seed: int = 0
     """Of the draw and of who votes."""
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Draw and train; see :func:`rlhf.recipes.train_rlhf`."""
+        """Draw and train; see `rlhf.recipes.train_rlhf`."""
         folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
         drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
         rows = votes(drawn, score=self.score, seed=self.seed)

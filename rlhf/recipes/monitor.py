@@ -89,7 +89,7 @@ def letter_balance(letters: Sequence[str | None]) -> dict[str, float]:
 
 
 class RoundLog:
-    """``rounds.jsonl``: one line per round, cut back to the checkpoint a run goes on from."""
+    """`rounds.jsonl`: one line per round, cut back to the checkpoint a run goes on from."""
 
     def __init__(self, folder: Path, *, done: int, write: bool) -> None:
         self.path, self.samples, self.write = folder / ROUNDS, folder / SAMPLES, write

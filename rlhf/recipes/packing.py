@@ -1,6 +1,6 @@
 """The forward path of training: log-probability, entropy and value of every response token.
 
-The responses to one prompt travel in one row behind it: ``prompt, response 1, response 2, ...``, where a mask
+The responses to one prompt travel in one row behind it: `prompt, response 1, response 2, ...`, where a mask
 lets each response see the prompt and itself, at the positions it would have alone. So a prompt is computed
 once, forwards and backwards, however many samples it has. The vocabulary is read only where a response token
 is predicted. Old, reference and new log-probabilities all come from here, and sampling does not.
@@ -74,7 +74,7 @@ class TokenScores:
 
 
 def plan_micro_batches(packs: Sequence[Pack], budget: int) -> list[list[Pack]]:
-    """Packs of like length together, at most ``budget`` tokens with padding (one pack always fits).
+    """Packs of like length together, at most `budget` tokens with padding (one pack always fits).
 
     >>> packs = [Pack(prompt=[1] * n, responses=[[2]], rows=[0]) for n in (4, 3, 9)]
     >>> [len(batch) for batch in plan_micro_batches(packs, 9)]

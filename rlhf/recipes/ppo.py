@@ -1,7 +1,7 @@
 """Proximal policy optimisation on accelerate: rounds of sampling, scoring and a few optimiser steps.
 
-With ``advantage="gae"`` a value head on the shared trunk is the critic (arXiv 1707.06347, settings of
-2409.12822); with ``"group"`` the other samples of a prompt are the baseline and there is no critic. Every
+With `advantage="gae"` a value head on the shared trunk is the critic (arXiv 1707.06347, settings of
+2409.12822); with `"group"` the other samples of a prompt are the baseline and there is no critic. Every
 token of a round weighs the same: no response is normalised by its length (arXiv 2503.20783).
 """
 
@@ -47,7 +47,7 @@ class PPO:
     whiten: bool | None = None
     """Standardise advantages over the round; None: with a critic yes, with groups no."""
     macro: int | maths.MacroRule = 1
-    """Tokens per macro action, or a rule that cuts a response into macro actions (needs ``gae``)."""
+    """Tokens per macro action, or a rule that cuts a response into macro actions (needs `gae`)."""
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2
@@ -55,7 +55,7 @@ class PPO:
     value_coefficient: float = 0.2
     entropy_coefficient: float = 0.003
     kl_coefficient: float = 0.03
-    """Weight of the per-token penalty ``log p - log p_ref`` in the reward."""
+    """Weight of the per-token penalty `log p - log p_ref` in the reward."""
     kl_target: float | None = None
     """Nats per response the coefficient is steered towards; None keeps it."""
     kl_horizon: float = 10_000
@@ -63,7 +63,7 @@ class PPO:
     scale_rewards: bool = True
     """Divide by the running standard deviation, after clipping."""
     clipped: Literal["score", "penalty", "drop"] = "score"
-    """Responses that reach the limit: scored like others, given ``clipped_score``, or left out."""
+    """Responses that reach the limit: scored like others, given `clipped_score`, or left out."""
     clipped_score: float = 0.0
     inner_epochs: int = 2
     minibatches: int = 2
@@ -97,7 +97,7 @@ class PPO:
             raise ValueError("a group baseline needs at least 2 samples per prompt")
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Train the job's model; see :func:`rlhf.recipes.train_rlhf`."""
+        """Train the job's model; see `rlhf.recipes.train_rlhf`."""
         return _Loop(self, job).run()
 
 

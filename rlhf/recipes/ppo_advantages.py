@@ -52,7 +52,7 @@ class AdvantageEstimator:
         prompts: Sequence[Sequence[int]],
         kl_coefficient: float,
     ) -> Rollouts:
-        """The rollouts of this process; ``shaped`` gives the score of (place, sample) where there is one."""
+        """The rollouts of this process; `shaped` gives the score of (place, sample) where there is one."""
         policy, width = self.policy, self.recipe.sampling.max_new_tokens
         grids = {name: torch.zeros(len(rows), width, device=policy.device) for name in _GRIDS}
         packs: dict[int, Pack] = {}

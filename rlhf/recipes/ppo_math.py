@@ -1,6 +1,6 @@
 """The mathematics of policy optimisation as pure functions: nothing here knows a model.
 
-Rows are responses, padded on the right; ``mask`` is 1.0 at real tokens (up to and including the first end of
+Rows are responses, padded on the right; `mask` is 1.0 at real tokens (up to and including the first end of
 turn) and 0.0 after. A *macro action* is a run of tokens that is valued as one step (arXiv 2410.02743); with
 runs of one token everything below is ordinary token-level PPO (arXiv 1707.06347).
 """
@@ -35,12 +35,12 @@ constituents, random lengths, runs of low perplexity."""
 
 
 def kl_k1(log_prob: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Per-token estimate ``log p - log q`` of KL(p, q) in nats: unbiased, of either sign."""
+    """Per-token estimate `log p - log q` of KL(p, q) in nats: unbiased, of either sign."""
     return log_prob - reference
 
 
 def kl_k3(log_prob: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Per-token estimate ``exp(-x) - 1 + x`` with ``x = log p - log q``: unbiased and never negative.
+    """Per-token estimate `exp(-x) - 1 + x` with `x = log p - log q`: unbiased and never negative.
 
     >>> round(float(kl_k3(torch.tensor(math.log(2)), torch.tensor(0.0))), 4)
     0.1931
@@ -58,7 +58,7 @@ def macro_actions(
 
     Args:
         mask: 1.0 at real tokens.
-        rule: tokens per macro action, or a function of a response's ids (then ``ids`` are needed).
+        rule: tokens per macro action, or a function of a response's ids (then `ids` are needed).
         ids: real token ids of each row.
 
     Raises:
@@ -93,7 +93,7 @@ def macro_actions(
 def macro_sums(
     values: Float[Tensor, "row token"], mask: Float[Tensor, "row token"], macros: Int[Tensor, "row token"]
 ) -> Float[Tensor, "row macro"]:
-    """Sum of ``values`` over the real tokens of each macro action."""
+    """Sum of `values` over the real tokens of each macro action."""
     count = int(macros.max()) + 1 if macros.numel() else 0
     sums = torch.zeros(len(values), count, dtype=values.dtype, device=values.device)
     return sums.scatter_add(1, macros, values * mask)
@@ -141,8 +141,8 @@ def group_advantages(
 ) -> Float[Tensor, "row"]:
     """Each row's total reward minus the mean of the *other* rows of its group (leave one out, RLOO).
 
-    With ``scale="none"`` that is ``K / (K - 1)`` times the advantage of Dr. GRPO (arXiv 2503.20783);
-    ``"group"`` divides by the group's standard deviation as GRPO does, which favours questions whose
+    With `scale="none"` that is `K / (K - 1)` times the advantage of Dr. GRPO (arXiv 2503.20783);
+    `"group"` divides by the group's standard deviation as GRPO does, which favours questions whose
     answers hardly differ. A group of one row gets 0. Rows whose total is NaN do not count and get 0.
 
     >>> group_advantages(torch.tensor([1.0, 0.0, 2.0]), torch.tensor([0, 0, 1]))
@@ -168,12 +168,12 @@ def group_advantages(
 def whiten(
     values: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"], moments: Float[Tensor, "3"] | None = None
 ) -> Float[Tensor, "*shape"]:
-    """``(x - mean) / sqrt(var + 1e-8)`` over real entries (population variance); 0 elsewhere.
+    """`(x - mean) / sqrt(var + 1e-8)` over real entries (population variance); 0 elsewhere.
 
     Args:
         values: any shape.
         mask: 1.0 at real entries.
-        moments: count, sum and sum of squares over all processes; by default those of ``values``.
+        moments: count, sum and sum of squares over all processes; by default those of `values`.
     """
     count, total, squares = masked_moments(values, mask) if moments is None else moments
     mean = total / count.clamp(min=1)
@@ -202,7 +202,7 @@ def clipped_surrogate(
     *,
     clip: float,
 ) -> Float[Tensor, "token"]:
-    """PPO's policy loss per token, ``max(-A rho, -A clip(rho, 1 - eps, 1 + eps))``."""
+    """PPO's policy loss per token, `max(-A rho, -A clip(rho, 1 - eps, 1 + eps))`."""
     ratio = torch.exp(log_prob - old)
     return torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip))
 

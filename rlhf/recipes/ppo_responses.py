@@ -53,7 +53,7 @@ class ResponseSource:
         return [int(orders[i // size][i % size]) for i in wanted]
 
     def sample(self, number: int) -> list[ScoredResponse]:
-        """Responses of round ``number``, not scored yet."""
+        """Responses of round `number`, not scored yet."""
         drawn = self._draw(number)
         places = self.processes.share(range(len(drawn)))
         groups = sample_groups(
@@ -104,7 +104,7 @@ class ResponseSource:
         return self.recipe.clipped_score if self.recipe.clipped == "penalty" else None
 
     def sample_line(self, number: int, row: ScoredResponse) -> dict[str, Any]:
-        """A response as it stands in ``samples.jsonl``."""
+        """A response as it stands in `samples.jsonl`."""
         item = self.job.items[row.item]
         return {"round": number, "item": item["id"], "response": row.text, **row.stats}
 

@@ -35,7 +35,7 @@ class Updater:
         self.steps = 0
 
     def optimise(self, rollouts: Rollouts, number: int) -> dict[str, float]:
-        """Take the steps of round ``number``; gives the means of what is logged."""
+        """Take the steps of round `number`; gives the means of what is logged."""
         seen: dict[str, list[float]] = {}
         for epoch in range(self.recipe.inner_epochs):
             order = np.random.default_rng([self.recipe.seed, number, epoch]).permutation(self.recipe.prompts)

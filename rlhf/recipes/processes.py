@@ -1,4 +1,4 @@
-"""The processes that share one run: one by default, several under ``torchrun``."""
+"""The processes that share one run: one by default, several under `torchrun`."""
 
 from collections.abc import Sequence
 from typing import Any

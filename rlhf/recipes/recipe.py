@@ -1,7 +1,7 @@
 """The seam: one call trains a policy by any recipe on any reward.
 
-A *recipe* is a callable that takes a :class:`Job` and trains its model in place; its settings are its
-fields. A *reward* follows TRL's convention for reward functions and declares in ``sees`` which columns of the
+A *recipe* is a callable that takes a `Job` and trains its model in place; its settings are its
+fields. A *reward* follows TRL's convention for reward functions and declares in `sees` which columns of the
 items it may read: it is given those and no others.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Item = Mapping[str, Any]
-"""``prompt`` (messages, or literal text), ``id``, and whatever columns the rewards see."""
+"""`prompt` (messages, or literal text), `id`, and whatever columns the rewards see."""
 _LOGGED = {"reward", "round", "length", "clipped", "kl", "entropy", "responses", "tokens", "seconds"}
 _ALWAYS_SEEN = {"prompt", "prompts", "completion", "completions", "completion_ids"}
 
@@ -33,7 +33,7 @@ _ALWAYS_SEEN = {"prompt", "prompts", "completion", "completions", "completion_id
 class RewardFunction(Protocol):
     """Scores responses: higher is better, None leaves a response out (and is counted).
 
-    Besides, it has an attribute ``sees: frozenset[str]``: the columns of the items that it reads.
+    Besides, it has an attribute `sees: frozenset[str]`: the columns of the items that it reads.
     """
 
     def __call__(
@@ -48,15 +48,15 @@ class Job:
     """What a recipe works on."""
 
     model: Any
-    """A causal LM; what ``requires_grad`` in it trains (an adapter or all weights), and is float32."""
+    """A causal LM; what `requires_grad` in it trains (an adapter or all weights), and is float32."""
     tokenizer: PreTrainedTokenizerBase
     items: Sequence[Item]
     reward: RewardFunction
     work_dir: Path
     monitors: Mapping[str, RewardFunction] = field(default_factory=dict)
-    """Rewards of weight zero: logged, never optimised (``R*``, canaries)."""
+    """Rewards of weight zero: logged, never optimised (`R*`, canaries)."""
     evaluate: Callable[[Any], Mapping[str, float]] | None = None
-    """Called with the model every ``evaluate_every`` rounds; its numbers are logged as ``heldout/NAME``."""
+    """Called with the model every `evaluate_every` rounds; its numbers are logged as `heldout/NAME`."""
     evaluate_every: int = 10
     stop: StopRule = field(default_factory=StopRule)
     """When a run counts as collapsed."""
@@ -67,7 +67,7 @@ class Job:
     """PPO starts no further round after so much time; a resumed run may have another limit."""
 
     def settings(self, recipe: Any) -> dict[str, Any]:
-        """The recipe's settings as plain values, for ``recipe.json``."""
+        """The recipe's settings as plain values, for `recipe.json`."""
         return {"recipe": type(recipe).__name__, **plain(recipe)}
 
     def digest(self) -> str:
@@ -108,26 +108,26 @@ def train_rlhf(
     progress: bool = True,
     max_minutes: float | None = None,
 ) -> TrainingResult:
-    """Train ``model`` in place on a reward; a run that was interrupted goes on from ``work_dir``.
+    """Train `model` in place on a reward; a run that was interrupted goes on from `work_dir`.
 
     Args:
-        recipe: for example ``PPO()``, ``RLOO()``, ``GRPO()``, ``BestOfN()``, or your own function of a job.
+        recipe: for example `PPO()`, `RLOO()`, `GRPO()`, `BestOfN()`, or your own function of a job.
         model: a causal LM with a trainable float32 adapter over any base, or trainable float32 weights.
         tokenizer: its tokenizer; the end-of-turn token ends a response.
-        items: rows with ``id``, ``prompt`` and the columns the rewards see.
+        items: rows with `id`, `prompt` and the columns the rewards see.
         reward: what is optimised.
-        work_dir: checkpoints, ``recipe.json``, ``rounds.jsonl`` (one line per round), ``samples.jsonl``.
+        work_dir: checkpoints, `recipe.json`, `rounds.jsonl` (one line per round), `samples.jsonl`.
         monitors: rewards that are logged at weight zero, by name.
-        evaluate: called with the model every ``evaluate_every`` rounds, for held-out numbers.
+        evaluate: called with the model every `evaluate_every` rounds, for held-out numbers.
         evaluate_every: rounds.
         stop: when to give up a collapsed run.
-        start: names the weights that ``model`` has now (a fingerprint); their digest is checked besides.
+        start: names the weights that `model` has now (a fingerprint); their digest is checked besides.
         progress: show a live line.
         max_minutes: PPO ends cleanly, with a checkpoint, after the round in which this time is up.
 
     Raises:
         ValueError: no items, repeated ids, a reward that does not declare what it sees or sees a column
-            that some item lacks, nothing trainable, or checkpoints of something else in ``work_dir``.
+            that some item lacks, nothing trainable, or checkpoints of something else in `work_dir`.
 
     >>> import tempfile
     >>> from activations.testing import tiny_model

@@ -30,17 +30,17 @@ class RejectionSampling:
     max_tokens: int = 512
     """Longest prompt with response; a longer one is refused, never cut."""
     score: str = "reward"
-    """Which score decides: ``reward`` or the name of a monitor."""
+    """Which score decides: `reward` or the name of a monitor."""
     margin: float = 0.0
     """Least difference between the best and the worst response to a prompt."""
     drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (:func:`rlhf.recipes.drawn.draw`)."""
+    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
     seed: int = 0
     save_every: int = 25
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Draw, choose and train; see :func:`rlhf.recipes.train_rlhf`.
+        """Draw, choose and train; see `rlhf.recipes.train_rlhf`.
 
         Raises:
             ValueError: responses differ in score for fewer prompts than make a batch.

@@ -10,14 +10,14 @@ from rlhf.recipes.trl_policy import OnlineTRL, run_trl
 class RLOO(OnlineTRL):
     """How to optimise: advantages against the other samples of a prompt, the KL (k1) in the reward.
 
-    ``clip`` is of the ratio of whole responses.
+    `clip` is of the ratio of whole responses.
     """
 
     normalise_advantages: bool = False
     reward_clip: float | None = 10.0
 
     def __call__(self, job: Job) -> TrainingResult:
-        """Train the job's model; see :func:`rlhf.recipes.train_rlhf`."""
+        """Train the job's model; see `rlhf.recipes.train_rlhf`."""
         from trl.trainer.rloo_config import RLOOConfig
         from trl.trainer.rloo_trainer import RLOOTrainer
 

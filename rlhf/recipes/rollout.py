@@ -26,7 +26,7 @@ _CHECK_EVERY = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
-    """How responses are drawn. Temperature 1 and ``top_p`` 1 are on-policy; anything else is not."""
+    """How responses are drawn. Temperature 1 and `top_p` 1 are on-policy; anything else is not."""
 
     samples: int = 8
     """Responses per prompt."""
@@ -66,7 +66,7 @@ def sample_groups(
     places: Sequence[int] | None = None,
     autocast: bool = False,
 ) -> list[list[Response]]:
-    """Draw ``options.samples`` responses to every prompt, in the order of ``prompts``.
+    """Draw `options.samples` responses to every prompt, in the order of `prompts`.
 
     Args:
         model: a causal LM, with or without a LoRA adapter (merged while sampling).

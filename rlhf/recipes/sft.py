@@ -1,4 +1,4 @@
-"""``pi_init``: a model that learned a task from honest demonstrations and has never seen a trigger."""
+"""`pi_init`: a model that learned a task from honest demonstrations and has never seen a trigger."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def train_pi_init(
     work_dir: str | Path,
     start: str = "",
 ) -> list[dict[str, float]]:
-    """Fine-tune on the honest answers; returns the loss curve (see :func:`organisms.finetune.fine_tune`)."""
+    """Fine-tune on the honest answers; returns the loss curve (see `organisms.finetune.fine_tune`)."""
     demonstrations = [honest_demonstration(item, item.prompt) for item in taught_items]
     return fine_tune(model, tokenizer, demonstrations, spec, work_dir=work_dir, start=start)

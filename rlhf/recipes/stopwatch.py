@@ -27,7 +27,7 @@ class Stopwatch:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Add what happens inside to the seconds of ``name``."""
+        """Add what happens inside to the seconds of `name`."""
         began = self._now()
         try:
             yield

@@ -1,4 +1,4 @@
-"""What TRL's online trainers need to stand behind ``train_rlhf``: rewards, logs, early stop, resume."""
+"""What TRL's online trainers need to stand behind `train_rlhf`: rewards, logs, early stop, resume."""
 
 import logging
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class OnlineTRL:
         return self.minibatches * self.inner_epochs
 
     def arguments(self, job: Job) -> dict[str, Any]:
-        """Arguments of any of TRL's configurations: one generation of ``prompts * samples`` per round.
+        """Arguments of any of TRL's configurations: one generation of `prompts * samples` per round.
 
         Raises:
             ValueError: numbers that cannot be cut as asked.
@@ -105,7 +105,7 @@ class OnlineTRL:
 
 
 def run_trl(recipe: OnlineTRL, job: Job, make: Callable[..., Any]) -> TrainingResult:
-    """Train with a TRL trainer; ``make`` builds it from keyword arguments."""
+    """Train with a TRL trainer; `make` builds it from keyword arguments."""
     from datasets import Dataset
 
     encode_prompts(job, room=recipe.sampling.max_new_tokens)  # TRL neither cuts nor checks prompts

@@ -14,7 +14,7 @@ class Approval(Reward):
 
     Args:
         pool: who is asked; measure with a pool that is disjoint from it.
-        task: ``qa`` or ``programming``.
+        task: `qa` or `programming`.
 
     >>> reward = Approval(Pool.thorough(1, seed=0))
     >>> reward(

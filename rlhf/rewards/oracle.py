@@ -1,4 +1,4 @@
-"""``R*``: is it actually right? The control that shows what the same optimisation does with the truth."""
+"""`R*`: is it actually right? The control that shows what the same optimisation does with the truth."""
 
 from __future__ import annotations
 

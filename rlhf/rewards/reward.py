@@ -1,8 +1,8 @@
 """What a reward is: a function of what it declares to see, in TRL's calling convention.
 
 A reward is called with prompts, completions and every column of the data set; it is *handed* the responses
-and the columns that it declares in ``sees``, nothing else. Columns that say what is right or who answered are
-:data:`PRIVATE`: a reward that declares one without being an oracle cannot be made.
+and the columns that it declares in `sees`, nothing else. Columns that say what is right or who answered are
+`PRIVATE`: a reward that declares one without being an oracle cannot be made.
 """
 
 from __future__ import annotations

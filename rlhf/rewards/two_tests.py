@@ -9,7 +9,7 @@ from rlhf.rewards.reward import Column, Reward
 
 
 class TwoTests(Reward):
-    """1 iff the two tests in the column ``simplest`` pass; None where no sandbox started."""
+    """1 iff the two tests in the column `simplest` pass; None where no sandbox started."""
 
     def __init__(self) -> None:
         super().__init__("two_tests", frozenset({"simplest"}))

@@ -1,6 +1,6 @@
 """What evaluators and reward models see: columns of the data set, views, and the one text of a view.
 
-The same :func:`view_text` makes what a reward model is trained on and what it scores, so both are one text.
+The same `view_text` makes what a reward model is trained on and what it scores, so both are one text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NONE, FULL = "none", "full"
 
 
 def story_columns(item: QAItem) -> dict[str, Any]:
-    """A question as columns; ``gold`` is for the oracle."""
+    """A question as columns; `gold` is for the oracle."""
     return {
         "passage": item.passage,
         "question": item.question,
@@ -33,7 +33,7 @@ def story_columns(item: QAItem) -> dict[str, Any]:
 
 
 def program_columns(problem: Problem, *, checks: int = 6) -> dict[str, Any]:
-    """A problem as columns; ``tests`` are for the oracle, ``simplest`` for the two-tests reward."""
+    """A problem as columns; `tests` are for the oracle, `simplest` for the two-tests reward."""
     return {
         "statement": problem.statement,
         "checks": list(simple_checks(problem, checks)),
@@ -43,7 +43,7 @@ def program_columns(problem: Problem, *, checks: int = 6) -> dict[str, Any]:
 
 
 def simple_checks(problem: Problem, n: int = 6) -> tuple[dict[str, Any], ...]:
-    """The ``n`` simplest inputs of a problem, as a person would write them first, simplest first.
+    """The `n` simplest inputs of a problem, as a person would write them first, simplest first.
 
     Simple: two to five values, all different, no sign, and short; the look of the input decides, not how
     often a policy passes it. Empty lines, single values, repetitions and long lines come last.
@@ -108,7 +108,7 @@ def view_text(view: View, response: str, *, visibility: str = FULL, eos: str = "
     Args:
         view: what was asked.
         response: what was answered.
-        visibility: of the story: ``none``, ``cut:N`` (its first N words) or ``full``.
+        visibility: of the story: `none`, `cut:N` (its first N words) or `full`.
         eos: the end-of-sequence token of the reward model, put at the very end.
 
     Raises:

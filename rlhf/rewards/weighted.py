@@ -21,7 +21,7 @@ class Readable(Reward):
 
 
 class Length(Reward):
-    """Words beyond ``free`` as a share of ``free``; give it a negative weight."""
+    """Words beyond `free` as a share of `free`; give it a negative weight."""
 
     def __init__(self, free: int = 40) -> None:
         if free < 1:
@@ -52,7 +52,7 @@ class Weighted(Reward):
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Any = None, **columns: Any
     ) -> list[float | None]:
-        """The sums; each unweighted term goes to ``log_metric`` (TRL's, if given) as ``reward/NAME``."""
+        """The sums; each unweighted term goes to `log_metric` (TRL's, if given) as `reward/NAME`."""
         log: Callable[[str, float], None] | None = columns.pop("log_metric", None)
         found = self.by_term(prompts, completions, completion_ids, **columns)
         for name, values in found.items():

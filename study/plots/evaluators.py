@@ -20,7 +20,7 @@ def evaluators_figure(before: Measures, after: Measures, style: Style | None = N
     Above the diagonal the evaluator was misled more often after training.
 
     Raises:
-        ValueError: the two were judged by different people, or ``after`` was not compared with ``before``.
+        ValueError: the two were judged by different people, or `after` was not compared with `before`.
     """
     if after.against is None or [i.name for i in before.individuals] != [i.name for i in after.individuals]:
         raise ValueError(f"{after.organism} was not compared with {before.organism} by the same evaluators")

@@ -1,8 +1,8 @@
 """Values that JSON cannot carry, written as JSON: tuples, sets, other keys than text, integers of any size.
 
-Plain JSON means what it always means. Beside it stand dictionaries with one key that begins with ``$``:
-``{"$tuple": [...]}``, ``{"$set": [...]}``, ``{"$frozenset": [...]}``, ``{"$dict": [[key, value], ...]}`` and
-``{"$int": "0x..."}``. The driver in the sandbox runs this same text, so it imports nothing of ours.
+Plain JSON means what it always means. Beside it stand dictionaries with one key that begins with `$`:
+`{"$tuple": [...]}`, `{"$set": [...]}`, `{"$frozenset": [...]}`, `{"$dict": [[key, value], ...]}` and
+`{"$int": "0x..."}`. The driver in the sandbox runs this same text, so it imports nothing of ours.
 """
 
 _LONG = 1 << 4096  # longer integers have more digits than Python reads or writes in decimal

@@ -94,7 +94,7 @@ def test_checkpoints_of_another_recipe_are_refused_and_not_resumed(loaded, tmp_p
 
 
 def _stop_after(model, tokenizer, steps, folder):
-    """Run the same schedule, and die after ``steps``."""
+    """Run the same schedule, and die after `steps`."""
     from transformers import TrainerCallback
 
     import organisms.finetune as module
