@@ -12,7 +12,15 @@ import sys
 from experiments.program import run_program_main
 from sophistry.records import ConfigError, unknown
 
-PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "rlhf_report", "rlhf_knowledge", "ablation", "figures")
+PROGRAMS = (
+    "transfer",
+    "train_backdoor",
+    "train_rlhf",
+    "rlhf_report",
+    "rlhf_knowledge",
+    "ablation",
+    "figures",
+)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -189,7 +189,7 @@ def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> N
         domains[1:],
         config.probes[:1],
         seed=config.seed,
-        options=config.evaluation,
+        options=replace(config.evaluation, shared_concepts=False),
         progress=config.progress,
     )
     write_atomic(out / "headline.json", result.to_json(indent=1))

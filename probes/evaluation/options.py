@@ -36,6 +36,8 @@ class TransferOptions:
     """Whether text-only baselines are fitted where responses are given."""
     every_control: bool = False
     """Whether controls are scored beside every family, not the headline alone (`family_controls`)."""
+    shared_concepts: bool = True
+    """Whether the concepts of the domains go through the frozen route, as its positive control."""
     keep_scores: bool = False
     """Whether every row's score is kept in the result."""
     n_jobs: int = 1

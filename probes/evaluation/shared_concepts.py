@@ -3,8 +3,8 @@
 A frozen probe at chance may mean that the target has no such direction, or that no direction whatever
 survives the way from one model to the other: other weights, another distribution of texts, scores that have
 moved. So a concept that both models must represent (which letter they answer, whether the question asks who)
-goes through the same door: the same family, layers and settings, chosen and fitted on the source with the
-concept as label, scored once on the target. Where the concept does not arrive, nothing follows from a probe
+goes through the same door: the same family and settings, at six layers, chosen and fitted on the source with
+the concept as label, scored once on the target. Where the concept does not arrive, nothing follows from a probe
 that does not arrive either.
 """
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arrives", "run_shared_concepts"]
 
+LAYERS = 6  # read of a concept, evenly spread: what every model represents stands in more than one place
 READABLE = 0.6  # an AUROC whose whole interval lies above counts as "works"
 
 
@@ -40,7 +41,7 @@ def run_shared_concepts(setup: Setup, found: Findings, **how: Any) -> None:
     """
     for name in setup.source.concepts or {}:
         targets = [target for target in setup.targets if name in (target.concepts or {})]
-        domains = [setup.source.about(name), *(target.about(name) for target in targets)]
+        domains = [domain.thinned(LAYERS).about(name) for domain in (setup.source, *targets)]
         thin = [domain.name for domain in domains if not _enough(domain, setup)]
         if thin:
             found.warnings.append(

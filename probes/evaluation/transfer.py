@@ -123,6 +123,7 @@ def transfer(
         scored = designs.run_family(setup, found)
         if setup.controlled:
             run_controls(setup, scored, found)
+        if setup.headline and options.shared_concepts:
             run_shared_concepts(setup, found, **how)
         run_recovered(setup, scored, found)
         if setup.headline:
