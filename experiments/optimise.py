@@ -115,6 +115,8 @@ class RLSpec:
     """Coefficient of the penalty for leaving pi_init, in reward per nat."""
     entropy: float = 0.003
     """Coefficient of the entropy bonus."""
+    margin: float = 0.0
+    """Of rejection and dpo: least difference of score between the best and the worst response to an item."""
     beta: float = 0.1
     """Of dpo and kto: the pull towards pi_init."""
     epochs: float = 1.0
@@ -167,9 +169,9 @@ class RLSpec:
             "seed": seed,
         }
         if self.recipe == "rejection":
-            return RejectionSampling(**common, **how)
+            return RejectionSampling(margin=self.margin, **common, **how)
         if self.recipe == "dpo":
-            return DPO(spec=DPOSpec(beta=self.beta, **how), seed=seed, **common)
+            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), seed=seed, **common)
         return KTO(spec=KTOSpec(beta=self.beta, **how), seed=seed, **common)
 
     def ppo(self, seed: int) -> PPO:

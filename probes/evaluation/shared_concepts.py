@@ -4,8 +4,8 @@ A frozen probe at chance may mean that the target has no such direction, or that
 survives the way from one model to the other: other weights, another distribution of texts, scores that have
 moved. So a concept that both models must represent (which letter they answer, whether the question asks who)
 goes through the same door: the same family and settings, at six layers, chosen and fitted on the source with
-the concept as label, scored once on the target. Where the concept does not arrive, nothing follows from a probe
-that does not arrive either.
+the concept as label, scored once on the target. Where the concept does not arrive, nothing follows from a
+probe that does not arrive either.
 """
 
 from __future__ import annotations
