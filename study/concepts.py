@@ -5,6 +5,7 @@ They have nothing to do with right or wrong, and are read off the prompt or the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from tasks.transcript import Transcript
@@ -22,7 +23,7 @@ def _answers_a(row: Transcript) -> bool | None:
 
 
 def _reads_integers(row: Transcript) -> bool:
-    return "int(" in row.response
+    return re.search(r"\bint\b", row.response) is not None  # map(int, ...) or int(...), but not print(...)
 
 
 def _last_message(row: Transcript) -> str:
