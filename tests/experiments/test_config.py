@@ -242,7 +242,7 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     from experiments.train_rlhf import TrainRLHF
 
     schema = {"train_rlhf": TrainRLHF, "train_backdoor": TrainBackdoor}[program]
-    more = {"mini-long"} if program == "train_rlhf" else set()
+    more = {"mini-long", "mini-caveat"} if program == "train_rlhf" else set()
     assert set(preset_names(program)) == more | {
         *("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code")
     }
