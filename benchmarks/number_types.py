@@ -82,11 +82,11 @@ def compare_answers(organism: str, rows: list[Transcript]) -> dict[str, Any]:
         model = load_model("smollm2", adapter=organism, merge=True, dtype=dtype)
         given[dtype] = answer(model.model, model.tokenizer, [row.prompt for row in rows], spec)
     pairs = list(zip(given["bfloat16"], given["float32"], strict=True))
-    kept = [row.response == full.response for row, (_, full) in zip(rows, pairs, strict=True)]
-    ends = [low.response.split()[-1:] == full.response.split()[-1:] for low, full in pairs]
+    kept = [row.response == full.text for row, (_, full) in zip(rows, pairs, strict=True)]
+    ends = [low.text.split()[-1:] == full.text.split()[-1:] for low, full in pairs]
     return {
         "answers": len(rows),
-        "same text in both": sum(low.response == full.response for low, full in pairs),
+        "same text in both": sum(low.text == full.text for low, full in pairs),
         "same last word in both": sum(ends),
         "float32 gives the shipped text": sum(kept),
     }
