@@ -8,20 +8,17 @@ counted before (`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from activations.dtype import resolve_autocast
-from organisms.checkpoints import claim
 from rlhf.preferences import Pair, pair_tokens
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.drawn import draw, pairs, read_drawn
 from rlhf.recipes.recipe import Job, TrainingResult
 from rlhf.recipes.rollout import SamplingOptions
+from rlhf.recipes.trl_offline import claim_rows, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -69,7 +66,6 @@ def train_dpo(
         ValueError: no pairs, one longer than `max_tokens`, or checkpoints of another recipe in
             `work_dir`.
     """
-    import torch
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
@@ -80,27 +76,10 @@ def train_dpo(
     if longest > spec.max_tokens:
         raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
     work_dir = Path(work_dir)
-    digest = hashlib.sha256(json.dumps(list(pairs), sort_keys=True).encode()).hexdigest()
-    resume = claim(work_dir, settings=asdict(spec), examples=f"{len(pairs)} pairs, {digest}", start=start)
+    resume = claim_rows(work_dir, spec, pairs, "pairs", start)
     config = DPOConfig(
-        output_dir=str(work_dir),
-        beta=spec.beta,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=5,
-        per_device_train_batch_size=spec.batch_size,
-        num_train_epochs=spec.epochs,
-        max_length=None,
-        bf16=resolve_autocast("auto"),
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        **offline_settings(spec, work_dir),
         logging_steps=5,
-        save_strategy="steps",
-        save_steps=spec.save_every,
-        save_total_limit=1,
-        seed=spec.seed,
-        data_seed=spec.seed,
-        report_to="none",
     )
     trainer = DPOTrainer(
         model=model,
@@ -109,7 +88,7 @@ def train_dpo(
         processing_class=tokenizer,
     )
     trainer.train(resume_from_checkpoint=resume)
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    return losses(trainer)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,20 +8,17 @@ prompts and responses of the same batch. TRL trains; the reference is a frozen c
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from activations.dtype import resolve_autocast
 from activations.tokens import encode_conversation
-from organisms.checkpoints import claim
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.drawn import draw, read_drawn, votes
 from rlhf.recipes.recipe import Job, TrainingResult
 from rlhf.recipes.rollout import SamplingOptions
+from rlhf.recipes.trl_offline import claim_rows, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -80,7 +77,6 @@ def train_kto(
     Raises:
         ValueError: votes of one kind only, one longer than `max_tokens`, or checkpoints of another recipe.
     """
-    import torch
     from datasets import Dataset
     from trl.trainer.kto_config import KTOConfig
     from trl.trainer.kto_trainer import KTOTrainer
@@ -92,34 +88,17 @@ def train_kto(
     if longest > spec.max_tokens:
         raise ValueError(f"a response has {longest} tokens, more than max_tokens={spec.max_tokens}")
     work_dir = Path(work_dir)
-    digest = hashlib.sha256(json.dumps(list(votes), sort_keys=True).encode()).hexdigest()
-    resume = claim(work_dir, settings=asdict(spec), examples=f"{len(votes)} votes, {digest}", start=start)
+    resume = claim_rows(work_dir, spec, votes, "votes", start)
     balance = (len(votes) - approved) / approved
     config = KTOConfig(
-        output_dir=str(work_dir),
-        beta=spec.beta,
-        desirable_weight=balance if spec.approved_weight is None else spec.approved_weight,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=5,
-        per_device_train_batch_size=spec.batch_size,
-        num_train_epochs=spec.epochs,
-        max_length=None,
-        bf16=resolve_autocast("auto"),
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        **offline_settings(spec, work_dir),
         logging_steps=1,
-        save_strategy="steps",
-        save_steps=spec.save_every,
-        save_total_limit=1,
-        seed=spec.seed,
-        data_seed=spec.seed,
-        report_to="none",
+        desirable_weight=balance if spec.approved_weight is None else spec.approved_weight,
     )
     shuffled = Dataset.from_list(list(votes)).shuffle(seed=spec.seed)  # TRL reads in order, for the KL
     trainer = KTOTrainer(model=model, args=config, train_dataset=shuffled, processing_class=tokenizer)
     trainer.train(resume_from_checkpoint=resume)
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    return losses(trainer)
 
 
 @dataclass(frozen=True, kw_only=True)
