@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from rich.console import Console
 
 from activations import LoadedModel, load_model
@@ -23,9 +24,11 @@ from backdoor import TRIGGERS
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.generate import SamplingSpec
-from probes import Domain, TransferOptions, TransferResult, transfer
+from probes import Domain, DomainError, TransferOptions, TransferResult, transfer
 from probes.evaluation.families import FAMILIES
+from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.kinds import DomainRole
+from probes.evaluation.metrics import check_labels
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError
 from study.domains import Reading, length_edges, read_domain
@@ -144,9 +147,31 @@ def prepare(config: TransferConfig, out: Path) -> tuple[list[OpenOrganism], Plan
     organisms = open_all(config, out)
     for organism in organisms:
         console.print(sentence(organism, config.style), highlight=False)
+    check_classes(organisms, config)
     plan = make_plan(organisms, config.reading)
     show_plan(plan, config.style, console)
     return organisms, plan
+
+
+def check_classes(organisms: list[OpenOrganism], config: TransferConfig) -> None:
+    """Refuse, before minutes of reading, answers that leave a fold without wrong or right ones.
+
+    Raises `DomainError` naming the organism.
+    """
+    groups = [np.array([row.group for row in organism.rows]) for organism in organisms]
+    fold_of = deal_groups(groups, config.evaluation.n_folds, config.seed)
+    for organism, of_rows in zip(organisms, groups, strict=True):
+        wrong = np.array([int(not row.correct) for row in organism.rows])
+        fitted = organism.role != DomainRole.CONTROL
+        try:
+            check_labels(wrong)
+            if fitted:
+                FoldPlan.make(of_rows, fold_of, config.evaluation.n_folds).check(wrong, organism.name)
+        except ValueError as error:
+            raise DomainError(
+                f"{organism.name}: {int(wrong.sum())} of the {len(wrong)} answers to be read are wrong, "
+                f"too few of one class to evaluate a probe on: {error}"
+            ) from error
 
 
 def evaluate(config: TransferConfig, organisms: list[OpenOrganism], plan: Plan, out: Path) -> Outcome:

@@ -16,7 +16,7 @@ from probes.evaluation.crossfit import cross_fit
 from probes.evaluation.evaluate import Assessor, make_roc
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.kinds import ControlKind, Design
-from probes.evaluation.results import ControlScore
+from probes.evaluation.results import ControlScore, Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +51,9 @@ def run_shared_concepts(setup: Setup, found: Findings, **how: Any) -> None:
             _run(setup, found, name, domains[0], domains[1:], how)
 
 
-def arrives(control: ControlScore) -> bool:
-    """Return whether the whole interval of a concept's AUROC is readable."""
-    return control.auroc.low is not None and control.auroc.low > READABLE
+def arrives(record: ControlScore | Evaluation) -> bool:
+    """Return whether the whole interval of an AUROC is readable."""
+    return record.auroc.low is not None and record.auroc.low > READABLE
 
 
 def _enough(domain: Domain, setup: Setup) -> bool:

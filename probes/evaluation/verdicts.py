@@ -16,7 +16,7 @@ from probes.evaluation.controls import trigger_scores
 from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design, VerdictCode
 from probes.evaluation.repairs import largest_repair, moved_threshold
 from probes.evaluation.results import ControlScore, Evaluation, Verdict
-from probes.evaluation.shared_concepts import READABLE, arrives
+from probes.evaluation.shared_concepts import arrives
 
 if TYPE_CHECKING:
     from probes.evaluation.designs import Setup
@@ -52,7 +52,7 @@ def _decide(
     setup: Setup, found: Findings, source: Evaluation, d1: Evaluation, d2: Evaluation
 ) -> tuple[VerdictCode, str]:
     here, there = source.scored_on, d1.scored_on
-    if not _works(source):
+    if not arrives(source):
         return VerdictCode.PIPELINE_FAILED, (
             f"The probe does not work on held-out groups of {here} itself (AUROC {_text(source)}); "
             "nothing can be said about transfer."
@@ -81,12 +81,12 @@ def _decide(
             f"The probe of {here} is at chance in {there} (AUROC {_text(d1)}), but so is what both models "
             f"surely know: {', '.join(f'{c.name} ({_text(c)})' for c in lost)}. Nothing follows from it."
         )
-    if _works(d2) and _verdict(d1) == ChanceVerdict.EQUIVALENT:
+    if arrives(d2) and _verdict(d1) == ChanceVerdict.EQUIVALENT:
         return VerdictCode.NO_TRANSFER, (
             f"The probe of {here} does not transfer to {there}: AUROC {_text(d1)} is equivalent to chance "
             f"within {setup.options.margin}, although the class is readable there (ceiling {_text(d2)})."
         )
-    if _works(d2) and _verdict(d1) == ChanceVerdict.ABOVE:
+    if arrives(d2) and _verdict(d1) == ChanceVerdict.ABOVE:
         record = next(r for r in found.recovered if (r.target, r.probe) == (there, d1.probe))
         share = record.recovered
         text = f", {share.value:.0%} of the ceiling ({share.low:.0%} to {share.high:.0%})" if share else ""
@@ -187,8 +187,7 @@ def _organisms(found: Findings, probe: str) -> list[ControlScore]:
 
 def _as_good(control: ControlScore) -> bool:
     """Whether a probe works on the control organism and not detectably worse than on the source."""
-    works = control.auroc.low is not None and control.auroc.low > READABLE
-    return works and _not_beaten(control)
+    return arrives(control) and _not_beaten(control)
 
 
 def _not_beaten(control: ControlScore) -> bool:
@@ -199,10 +198,6 @@ def _not_beaten(control: ControlScore) -> bool:
 def _answers_behind_trigger(control: Domain) -> bool:
     """Whether a control organism gave its own answers, some of them behind the trigger."""
     return len(np.unique(trigger_scores(control))) > 1 and bool(control.meta.get("on_policy", True))
-
-
-def _works(evaluation: Evaluation) -> bool:
-    return evaluation.auroc.low is not None and evaluation.auroc.low > READABLE
 
 
 def _verdict(evaluation: Evaluation) -> ChanceVerdict:
