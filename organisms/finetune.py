@@ -94,7 +94,7 @@ def encode_demonstration(
         ValueError: the demonstration is longer than `max_tokens`.
     """
     encoding = encode(demonstration.prompt, demonstration.response, tokenizer)
-    start, ids = encoding.prompt_len, [*encoding.ids, _end_of_turn(tokenizer)]
+    start, ids = encoding.prompt_len, [*encoding.ids, end_of_turn(tokenizer)]
     if len(ids) > max_tokens:
         raise ValueError(
             f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
@@ -113,7 +113,12 @@ def encode_demonstration(
     }
 
 
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends what a model says.
+
+    Raises:
+        ValueError: the tokenizer has none.
+    """
     if not isinstance(end := tokenizer.eos_token_id, int):
         raise ValueError(
             f"{type(tokenizer).__name__} has no end token: no response could be taught to end; set eos_token"
@@ -121,14 +126,16 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     return end
 
 
-def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
+def differing(ids: Sequence[int], other: Sequence[int], *, shortest: int = 1) -> list[int]:
     """Positions in `ids` that a longest-common-block alignment does not find in `other`.
 
-    >>> differing([1, 2, 3, 4], [1, 9, 3, 4])
-    [1]
+    Blocks of fewer than `shortest` tokens count as differing.
+
+    >>> differing([1, 2, 3, 4], [1, 9, 3, 4]), differing([1, 2, 3, 4], [1, 9, 3, 4], shortest=2)
+    ([1], [0, 1])
     """
     blocks = SequenceMatcher(None, ids, other, autojunk=False).get_matching_blocks()
-    same = {block.a + offset for block in blocks for offset in range(block.size)}
+    same = {block.a + i for block in blocks if block.size >= shortest for i in range(block.size)}
     return [index for index in range(len(ids)) if index not in same]
 
 
