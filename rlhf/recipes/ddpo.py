@@ -8,8 +8,8 @@ A correction changes a few segments of a response. With the tokens of a text in 
 
 and the loss is DPO's, :math:`-\log \sigma(\beta (h(y_w) - h(y_l)))`, with the corrected text preferred and
 :math:`h` the difference of these scores under policy and reference. With gamma = 1 and `average=False`
-(N = 1) it is DPO. Which tokens were corrected is found by aligning the two texts; stretches in common of fewer than
-`shortest` tokens do not count as unchanged, as in the released code (3).
+(N = 1) it is DPO. Which tokens were corrected is found by aligning the two texts; stretches in common of
+fewer than `shortest` tokens do not count as unchanged, as in the released code (3).
 
 What is corrected, and by whom, is `rlhf.corrections`' matter; who corrects sees gold.
 """
@@ -246,7 +246,8 @@ class DDPO(OfflineRecipe):
         if not getattr(job.reward, "is_oracle", False):
             raise ValueError(
                 f"corrections see what is right, and the reward {describe(job.reward)} says that it does "
-                "not: train with an oracle (rlhf.rewards.StoryOracle, ProgramOracle), so that the record is true"
+                "not: train with an oracle (rlhf.rewards.StoryOracle, ProgramOracle), so that the record is "
+                "true"
             )
         if self.corrections is None:
             return super().__call__(job)

@@ -1,9 +1,10 @@
 """Where a macro action ends (MA-RLHF, arXiv 2410.02743, section 3.2): rules for `PPO(macro=...)`.
 
-PPO values a run of tokens as one step. The paper ends such a run after n tokens (`macro=5`, its default), after
-lengths drawn from a list (`"random"`), at the borders of what a parser finds (`"parse"`), or where the next
-token is more surprising than the one before (`"perplexity"`). Texts here are short answers and programs, so
-`"parse"` cuts at the borders a reader sees: sentences, quotations, lines. With runs of one token PPO is plain.
+PPO values a run of tokens as one step. The paper ends such a run after n tokens (`macro=5`, its default),
+after lengths drawn from a list (`"random"`), at the borders of what a parser finds (`"parse"`), or where the
+next token is more surprising than the one before (`"perplexity"`). Texts here are short answers and programs,
+so `"parse"` cuts at the borders a reader sees: sentences, quotations, lines. With runs of one token PPO is
+plain.
 
 A rule sees one response and gives the macro action of each token, 0, 0, 1, ...; it depends on nothing but the
 response, so processes, resumed runs and passes of any size cut alike.
@@ -100,7 +101,7 @@ class Borders:
         text = "".join(response.pieces)
         borders = {match.end() for match in _BORDER.finditer(text)}
         marks = [place for place, sign in enumerate(text) if sign == '"']
-        borders |= {place for place in marks[::2]} | {place + 1 for place in marks[1::2]}
+        borders |= set(marks[::2]) | {place + 1 for place in marks[1::2]}
         inside = sorted(border for border in borders if 0 < border < len(text.rstrip()))
         starts, offset, passed = [], 0, 0
         for piece in response.pieces:
