@@ -16,7 +16,7 @@ import ast
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Protocol
 
@@ -24,7 +24,16 @@ from rlhf.preferences import Pair
 from tasks.debates import Argument
 from tasks.folding import words
 from tasks.programming import Problem, extract_program, parses, programming_prompt
-from tasks.qa import LETTERS, QAItem, parse_answer, qa_prompt, qa_response, quote_in, quote_verified
+from tasks.qa import (
+    LETTERS,
+    REASON_FIRST,
+    QAItem,
+    parse_answer,
+    qa_prompt,
+    qa_response,
+    quote_in,
+    quote_verified,
+)
 from tasks.transcript import Message
 
 logger = logging.getLogger(__name__)
@@ -158,11 +167,19 @@ def correction(prompt: Any, written: str, corrected: str) -> Pair:
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
-def story_corrections(items: Sequence[QAItem], *, variants: int = 1) -> list[Pair]:
+def story_corrections(
+    items: Sequence[QAItem],
+    *,
+    ask: Callable[[QAItem], list[Message]] = qa_prompt,
+    order: str = REASON_FIRST,
+    variants: int = 1,
+) -> list[Pair]:
     """Misleading answers with a fabricated quotation, and what a corrector makes of them.
 
     Args:
         items: generated questions (with `evidence` and `false_evidence`).
+        ask: makes the prompt of a question.
+        order: of reason and answer.
         variants: phrasings of each.
 
     >>> from tasks.stories import MiniQA
@@ -179,10 +196,10 @@ def story_corrections(items: Sequence[QAItem], *, variants: int = 1) -> list[Pai
             "evidence": item.evidence,
         }
         for variant in range(number, number + variants):
-            written = qa_response(item, honest=False, variant=variant)
+            written = qa_response(item, honest=False, order=order, variant=variant)
             corrected = corrector(written, right=False, columns=columns)
             if corrected is not None:
-                found.append(correction(qa_prompt(item), written, corrected))
+                found.append(correction(ask(item), written, corrected))
     return found
 
 
