@@ -161,9 +161,12 @@ class GroupTrainer:
         """Of every token of every response under the weights as they are now, the same in all processes."""
         found = []
         with fused_adapters(self.policy.model):
-            for number in self.processes.share(range(len(self.groups))):
-                rows = [row.tolist() for row in self._forward([self.groups[number]])[0]]
-                found.append((number, rows))
+            for part in self._parts(self.processes.share(range(len(self.groups)))):
+                everything = self._forward([self.groups[number] for number in part])
+                found += [
+                    (number, [row.tolist() for row in rows])
+                    for number, rows in zip(part, everything, strict=True)
+                ]
         device = self.policy.device
         everyone = sorted(self.processes.gather(found))
         return [[torch.tensor(row, device=device) for row in rows] for _, rows in everyone]
