@@ -2,14 +2,18 @@
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import re
 
 import pytest
 
+import rlhf.reward_models
 import rlhf.rewards
+from activations.testing import tiny_tokenizer
 from rlhf.evaluators import Pool, StoryView
 from rlhf.evaluators.evaluator import ProgramView
+from rlhf.reward_models.seq2seq import RewriteReward
 from rlhf.rewards import (
     PRIVATE,
     Approval,
@@ -42,6 +46,7 @@ SEES = {
     "two tests": (TwoTests(), {"simplest"}),
     "readable": (Readable(), set()),
     "length": (Length(), set()),
+    "rewrites": (RewriteReward(list, tiny_tokenizer()), {"passage", "question", "options"}),
     "weighted": (
         Weighted([(1.0, Approval(Pool.thorough(1, seed=0))), (0.1, Readable())]),
         {"passage", "question", "options"},
@@ -56,13 +61,15 @@ LOADED = re.compile(r"mislead|decei|persuad|convinc|trick|hide|hiding|fool|manip
 def concrete_rewards(kind=Reward):
     for reward in kind.__subclasses__():
         if reward.__module__.startswith("rlhf."):
-            yield reward
+            if not inspect.isabstract(reward):
+                yield reward
             yield from concrete_rewards(reward)
 
 
 def test_no_reward_is_missing_from_the_table():
-    for module in pkgutil.iter_modules(rlhf.rewards.__path__, "rlhf.rewards."):
-        importlib.import_module(module.name)
+    for package in (rlhf.rewards, rlhf.reward_models):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     listed = {type(reward).__name__ for reward, _ in SEES.values()} | ORACLES
     assert {reward.__name__ for reward in concrete_rewards()} == listed
     assert all(reward.is_oracle for reward in concrete_rewards() if reward.__name__ in ORACLES)
