@@ -55,7 +55,9 @@ class Reward(ABC):
         Raises:
             ValueError: a declared column is missing or has another length.
         """
-        del prompts, completion_ids
+        del completion_ids
+        if "prompt" in self.sees:  # a column that every caller passes under its own name
+            columns["prompt"] = prompts
         if missing := sorted(self.sees - set(columns)):
             raise ValueError(f"reward {self.name!r} needs the column(s) {missing}; got {sorted(columns)}")
         handed = {name: columns[name] for name in sorted(self.sees)}
