@@ -13,7 +13,8 @@ are summed.
 
 Where a feature or an output is equal in all responses of a batch, its correlation is not defined. Then the
 term is 0 and has no gradient (a constant feature cannot be followed), and the step's log counts it as
-`undefined`. A feature that is equal in *all* responses is refused before training: there is nothing to disentangle.
+`undefined`. A feature that is equal in *all* responses is refused before training: there is nothing to
+disentangle.
 """
 
 from __future__ import annotations

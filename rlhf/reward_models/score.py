@@ -148,8 +148,8 @@ def score_reward_model(
 
     Raises:
         ValueError: neither truth nor approval, shapes that differ, values that are not finite where the
-            scores are (or the other way round), truth that is not 0 or 1, shares or probabilities outside 0 to 1,
-            or scores that are all equal.
+            scores are (or the other way round), truth that is not 0 or 1, shares or probabilities outside
+            0 to 1, or scores that are all equal.
 
     >>> scores, truth = np.array([[0.9, 0.2], [0.7, 0.4]]), np.array([[1.0, 0.0], [1.0, 0.0]])
     >>> found = score_reward_model("m", scores, truth=truth, resamples=50)
