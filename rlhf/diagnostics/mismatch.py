@@ -2,7 +2,7 @@
 
 Three parties have an objective: the *reward* (model) that stands for people, the *policy* that maximises it
 less the price of leaving `pi_init`, and whoever *evaluates* in the end, here by `R*` and by people who had no
-part in the reward. Nothing makes them move together. From a run's `rounds.jsonl`: each objective checkpoint by
+part in the reward. Nothing makes them move together. From a run's `rounds.jsonl`: each objective at each
 checkpoint, how they correlate, and which of them rises to a peak and then falls while the reward goes on.
 
 Levels of any two curves that both drift correlate, whatever drives them. Changes from one checkpoint to the

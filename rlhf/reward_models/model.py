@@ -212,6 +212,10 @@ class RewardModel:
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def count(self, view: Shown, response: str) -> int:
+        """Tokens of the text of a view and a response, whether it fits or not."""
+        return len(self._ids(view, response))
+
     def encode(self, view: Shown, response: str) -> list[int]:
         """Token ids of a view and a response, in training and in scoring.
 
@@ -219,9 +223,7 @@ class RewardModel:
             ValueError: more than `max_tokens` or than the context holds, or a tokenizer that does not read
                 its own end token at the end.
         """
-        spec, eos = self.record.spec, str(self.tokenizer.eos_token)
-        text = view_text(view, response, visibility=spec.visibility, eos=eos).text
-        ids = encode_prompt(text, self.tokenizer)
+        spec, ids = self.record.spec, self._ids(view, response)
         context = getattr(self.model.config, "max_position_embeddings", None)
         limit = min(spec.max_tokens, context or spec.max_tokens)
         if len(ids) > limit:
@@ -230,8 +232,14 @@ class RewardModel:
                 f"story (visibility); nothing is cut silently. It ends in {response[-60:]!r}"
             )
         if ids[-1] != self.tokenizer.eos_token_id or len(ids) < 2:
-            raise ValueError(f"{type(self.tokenizer).__name__} does not read {eos!r} as its end token")
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} does not read {self.tokenizer.eos_token!r} as its end token"
+            )
         return ids
+
+    def _ids(self, view: Shown, response: str) -> list[int]:
+        visibility, eos = self.record.spec.visibility, str(self.tokenizer.eos_token)
+        return encode_prompt(view_text(view, response, visibility=visibility, eos=eos).text, self.tokenizer)
 
     def outputs(self, groups: Sequence[tuple[Shown, Sequence[str]]]) -> Float[Tensor, "text head"]:
         """Outputs for the responses to each view, in order; gradients flow.
