@@ -5,8 +5,8 @@
     python experiments/train_reward_model.py --kind odin --features length,quotes
     python experiments/train_reward_model.py --source people --kind preference --parent none
 
-`stories`: an organism answers every story several times, a pool of readers judges, and the reward model learns
-from all stories but the held-out ones. There it is measured against `R*` and against readers who had no part
+`stories`: an organism answers every story several times, a pool of readers judges, and the reward model
+learns from all stories but the held-out ones. There it is measured against `R*` and against readers who had no part
 in training: order of pairs, AUROC, calibration, best-of-K, and how it ranks whole organisms; beside it stands
 a control that only counts tokens. `people`: the preference pairs of PandaLM and LLMBar, from SOPHISTRY_DATA.
 
@@ -72,8 +72,8 @@ class TrainRewardModel:
     parent: str | None = "organisms/shipped/qa-long-pi-init"
     """Organism whose adapter the reward model starts from; none: from the bare base model."""
     kind: Literal["judge", "preference", "odin"] = "judge"
-    """judge: P(agree), from single judgements; preference: Bradley-Terry, from pairs; odin: the same with heads
-    of their own for length and other features."""
+    """judge: P(agree), from single judgements; preference: Bradley-Terry, from pairs; odin: the same with
+    heads of their own for length and other features."""
     source: Literal["stories", "people"] = "stories"
     """stories: simulated readers judge answers; people: human preference pairs (not for judge)."""
     answers: str | None = None
