@@ -346,7 +346,7 @@ class RewardModel:
         width = opened.model.get_input_embeddings().weight.shape[1]
         head = RewardHead(width, len(record.heads), unit=record.kind == ODIN, seed=record.spec.seed)
         head.load_state_dict(load_file(folder / HEAD))
-        return cls(opened.model.requires_grad_(False), opened.tokenizer, head.requires_grad_(False), record)
+        return cls(opened.model, opened.tokenizer, head, record)
 
 
 def read_reward_model(folder: str | Path) -> RewardModelRecord:

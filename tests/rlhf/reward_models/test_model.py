@@ -10,6 +10,7 @@ from reward_items import BASE, SPEC, opened, stories, view
 
 from activations.testing import tiny_model
 from organisms.weights import open_trainable
+from rlhf.evaluators import Pool
 from rlhf.reward_models import (
     RewardModel,
     compared_by_approval,
@@ -74,7 +75,8 @@ def test_a_saved_reward_model_gives_the_same_scores(tmp_path, kind, rank):
     folder = model.save(tmp_path / "saved")
     loaded = RewardModel.load(folder)
     np.testing.assert_allclose(loaded.score(*asked()), scores, atol=1e-6)
-    assert loaded.digest() != "" and loaded.record == model.record == read_reward_model(folder)
+    assert loaded.digest() == model.digest()
+    assert loaded.record == model.record == read_reward_model(folder)
     assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".yaml"} | (
         {".json"} if rank else set()
     )
@@ -122,4 +124,4 @@ def test_a_tokenizer_without_an_end_token_is_refused():
 
 def test_judged_items_are_not_cut_to_one_length():
     with pytest.raises(ValueError, match="1 items, 2 views"):
-        judged_items(["a"], [view(0), view(1)], [["A"]], stories)
+        judged_items(["a"], [view(0), view(1)], [["A"]], Pool.thorough(1, seed=0))

@@ -43,7 +43,7 @@ def test_hand_worked_batch():
 
 
 def test_hand_worked_price_of_a_quality_that_follows_length():
-    """q = (1, 2, 3, 4) and l = (4, 3, 2, 1) over lengths 10 to 40: |1| + 1 - (-1) = 3, and half at lambda .5."""
+    """q = (1, 2, 3, 4) and l = (4, 3, 2, 1) over lengths 10 to 40: |1| + 1 - (-1) = 3; half at lambda .5."""
     outputs = [torch.tensor([[1.0, 4.0], [2.0, 3.0]]), torch.tensor([[3.0, 2.0], [4.0, 1.0]])]
     price, _, _ = decorrelation(torch.cat(outputs), torch.tensor(np.concatenate(LENGTHS)).float())
     assert price.item() == pytest.approx(3, abs=1e-6)

@@ -1,4 +1,4 @@
-"""A reward model's scores: planted ones are found, intervals are by item, and the record survives its file."""
+"""Scores of reward models: planted ones are found, intervals are by item, the record survives its file."""
 
 import numpy as np
 import pytest
@@ -94,9 +94,7 @@ def test_systems_in_the_planted_order_are_ranked_and_separated():
 )
 def test_what_cannot_be_measured_is_refused_by_name(scores, references, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        score_reward_model.__wrapped__("m", scores, **references) if hasattr(
-            score_reward_model, "__wrapped__"
-        ) else score_reward_model("m", scores, **references)
+        score_reward_model("m", scores, **references)
 
 
 def test_systems_that_cannot_be_ranked_are_refused():
