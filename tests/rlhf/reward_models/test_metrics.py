@@ -90,7 +90,7 @@ def test_separability_and_agreement_by_hand():
 
 
 def test_brier_of_pairs_by_hand():
-    """Each resample of one item with itself gives the means themselves; equal means give P = 1/2, Brier 1/4."""
+    """Resamples of one item give the means themselves; equal means give P = 1/2 and so Brier 1/4."""
     reference = np.array([[0.0], [1.0], [2.0]])
     assert metrics.pair_brier(np.array([[0.0], [1.0], [2.0]]), reference) == 0
     assert metrics.pair_brier(np.array([[2.0], [1.0], [0.0]]), reference) == 1
