@@ -4,8 +4,8 @@
 
 Reads the preset's train_rlhf section and the organisms' saved answers; no model is opened. Every organism
 NAME-* whose parent is NAME-pi-init is measured by readers who had no part in any reward. Results go to
-`OUT/report/`: NAME.json, `figures/`, `transcripts.md`, and `mismatch.md` on what was optimised and what came of it,
-round by round. `figures.py OUT/report` draws the figures again.
+`OUT/report/`: NAME.json, `figures/`, `transcripts.md`, and `mismatch.md` on what was optimised and what came
+of it, round by round. `figures.py OUT/report` draws the figures again.
 """
 
 from __future__ import annotations

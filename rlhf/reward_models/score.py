@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from rlhf.diagnostics.estimates import ItemEstimate, Resamples
@@ -125,10 +126,10 @@ class RewardModelScores:
 
 def score_reward_model(
     name: str,
-    scores: Samples,
+    scores: ArrayLike,
     *,
-    truth: Samples | None = None,
-    approval: Samples | None = None,
+    truth: ArrayLike | None = None,
+    approval: ArrayLike | None = None,
     probability: bool = False,
     systems: dict[str, SystemScores] | None = None,
     resamples: int = 1000,
@@ -158,6 +159,8 @@ def score_reward_model(
     """
     if truth is None and approval is None:
         raise ValueError("a reward model is measured against truth or approval: give one of them")
+    scores = np.asarray(scores, dtype=float)
+    truth, approval = (None if x is None else np.asarray(x, dtype=float) for x in (truth, approval))
     known = np.isfinite(scores)
     _check(scores, known, truth, approval, probability=probability)
     drawn = Resamples(len(scores), draws=resamples, seed=seed)
@@ -176,9 +179,14 @@ def score_reward_model(
 
 
 def _check(
-    scores: Samples, known: np.ndarray, truth: Samples | None, approval: Samples | None, *, probability: bool
+    scores: np.ndarray,
+    known: np.ndarray,
+    truth: np.ndarray | None,
+    approval: np.ndarray | None,
+    *,
+    probability: bool,
 ) -> None:
-    if scores.ndim != 2 or not known.any(1).all():
+    if scores.ndim != 2 or not scores.size or not known.any(1).all():
         raise ValueError(f"scores must be [item, sample] with a score for every item, got {scores.shape}")
     values = scores[known]
     if values.min() == values.max():
@@ -259,8 +267,8 @@ def _probability(
 
 def score_systems(
     systems: Sequence[str],
-    scores: metrics.Systems,
-    reference: metrics.Systems,
+    scores: ArrayLike,
+    reference: ArrayLike,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -277,7 +285,9 @@ def score_systems(
     Raises:
         ValueError: fewer than two systems or items, shapes that differ, or values that are not finite.
     """
-    if scores.shape != reference.shape or scores.shape[0] != len(systems) or min(scores.shape) < 2:
+    scores, reference = np.asarray(scores, dtype=float), np.asarray(reference, dtype=float)
+    same = scores.shape == reference.shape and scores.ndim == 2 and scores.shape[0] == len(systems)
+    if not same or min(scores.shape) < 2:
         raise ValueError(
             f"need scores and reference of at least two systems and items, [system, item], got "
             f"{scores.shape} and {reference.shape} for {len(systems)} systems"
