@@ -8,7 +8,8 @@
 `stories`: an organism answers every story several times, a pool of readers judges, and the reward model
 learns from all stories but the held-out ones. There it is measured against `R*` and against readers who had
 no part in training: order of pairs, AUROC, calibration, best-of-K, and how it ranks whole organisms; beside
-it stands a control that only counts tokens. `people`: the preference pairs of PandaLM and LLMBar, from SOPHISTRY_DATA.
+it stands a control that only counts tokens. `people`: preference pairs of PandaLM and LLMBar, from
+SOPHISTRY_DATA.
 
 The reward model goes to `OUT/reward-model` (`rlhf.rewards.LearnedReward.load` makes it a reward), the numbers
 to `OUT/scores.json`, `OUT/scores-length.json` and `OUT/scores.md`. An interrupted run goes on when the same

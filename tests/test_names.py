@@ -37,7 +37,7 @@ PUBLIC = {
     "rlhf": "train_rlhf Pool HurriedReader BusyTester approval_report",
     "rlhf.rewards": "Reward StoryOracle ProgramOracle Approval TwoTests Weighted LearnedReward",
     "rlhf.recipes": "train_rlhf PPO GRPO RLOO BestOfN",
-    "rlhf.reward_models": "RewardModel RewardModelSpec train_judge train_preference train_odin score_reward_model",
+    "rlhf.reward_models": "RewardModel train_judge train_preference train_odin score_reward_model",
 }
 """Module -> names that notebooks and scripts rely on."""
 

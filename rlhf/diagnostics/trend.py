@@ -11,12 +11,12 @@ rather than too often.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 PEAK, RISES, FALLS, NO_TREND = "peaks, then falls", "rises", "falls", "no trend"
@@ -45,7 +45,7 @@ class Trend:
     """How often noise alone looks as much like a fall."""
 
 
-def trend(values: Sequence[float], *, alpha: float = 0.05) -> Trend:
+def trend(values: ArrayLike, *, alpha: float = 0.05) -> Trend:
     """Tell the shape of a curve.
 
     Args:
@@ -89,26 +89,46 @@ def _statistics(curve: Curve) -> tuple[float, float]:
     variance = float((np.diff(curve) ** 2).mean() / 2)
     if variance <= 1e-24 * max(1e-12, float((curve**2).max())):  # constant up to rounding
         return 0.0, 0.0
-    one_peak = _squares(curve, _one_peak(curve))
-    up, down = (_squares(curve, _monotone(curve, rising=rising)) for rising in (True, False))
-    return (up - one_peak) / variance, (down - one_peak) / variance
+    up, down = rising_squares(curve), rising_squares(curve[::-1])[::-1]
+    one_peak = min(up[-1], down[0], float((up[:-1] + down[1:]).min()))
+    return (float(up[-1]) - one_peak) / variance, (float(down[0]) - one_peak) / variance
+
+
+def rising_squares(curve: Curve) -> Curve:
+    """Squared residuals of the best rising step function on the first 1, 2, ... points.
+
+    Pool adjacent violators, once for all beginnings (scipy's isotonic regression gives the whole curve's).
+
+    >>> rising_squares(np.array([1.0, 3.0, 1.0])).tolist()
+    [0.0, 0.0, 2.0]
+    """
+    blocks: list[tuple[float, int, float]] = []  # mean, size, squares within
+    found, total = [], 0.0
+    for value in curve.tolist():
+        mean, size, squares = value, 1, 0.0
+        while blocks and blocks[-1][0] > mean:
+            other, count, within = blocks.pop()
+            total -= within
+            between = (mean - other) ** 2 * size * count / (size + count)
+            mean, size = (mean * size + other * count) / (size + count), size + count
+            squares += within + between
+        blocks.append((mean, size, squares))
+        total += squares
+        found.append(max(0.0, total))
+    return np.array(found)
 
 
 def _one_peak(curve: Curve) -> Curve:
     """Best step function that rises up to some checkpoint and falls after it."""
-    n = len(curve)
-    left = [_monotone(curve[:k], rising=True) for k in range(1, n + 1)]
-    right = [_monotone(curve[k:], rising=False) for k in range(1, n)] + [curve[:0]]
-    fits = [np.concatenate(sides) for sides in zip(left, right, strict=True)]
-    return min(fits, key=lambda fit: _squares(curve, fit))
+    up, down = rising_squares(curve), rising_squares(curve[::-1])[::-1]
+    after = int(np.argmin(up + np.append(down[1:], 0.0))) + 1
+    return np.concatenate([_monotone(curve[:after], rising=True), _monotone(curve[after:], rising=False)])
 
 
 def _monotone(curve: Curve, *, rising: bool) -> Curve:
+    if not len(curve):
+        return curve
     return isotonic_regression(curve, increasing=rising).x
-
-
-def _squares(curve: Curve, fit: Curve) -> float:
-    return float(((curve - fit) ** 2).sum())
 
 
 @lru_cache(maxsize=32)

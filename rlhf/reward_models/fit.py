@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ CURVE = "loss.json"
 """File beside the checkpoints: what was logged at each step."""
 
 
+@runtime_checkable
 class Asked(Protocol):
     """Something asked, with the responses to it; further fields say what people made of them."""
 
@@ -52,6 +53,7 @@ class Asked(Protocol):
         ...
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the outputs of a batch are compared with."""
 

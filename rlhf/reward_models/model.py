@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -262,7 +262,7 @@ class RewardModel:
             batch = collate_packs(part, self.device)
             kept = batch.columns == last[batch.rows]
             with bf16(self.device, self.autocast):
-                hidden = read_hidden(_causal(self.model), replace(batch, read=batch.read[kept]))
+                hidden = read_hidden(_causal(self.model), batch)[kept]
             found.append(self.head(hidden.float()))
             rows.append(batch.rows[kept])
         result = torch.cat(found)[torch.cat(rows).argsort()]

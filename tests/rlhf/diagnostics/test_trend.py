@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import isotonic_regression
 
-from rlhf.diagnostics.trend import FALLS, NO_TREND, PEAK, RISES, trend
+from rlhf.diagnostics.trend import FALLS, NO_TREND, PEAK, RISES, rising_squares, trend
 
 X = np.linspace(0, 1, 20)
 
@@ -34,6 +35,13 @@ def test_pure_noise_is_called_a_peak_hardly_ever():
     assert np.mean([one.rise_p < 0.05 for one in found]) < 0.1
     assert np.mean([one.fall_p < 0.05 for one in found]) < 0.1
     assert np.mean([one.verdict == PEAK for one in found]) < 0.05
+
+
+def test_squares_of_every_beginning_equal_scipys():
+    curve = np.random.default_rng(4).standard_normal(25)
+    fits = [isotonic_regression(curve[:k]).x for k in range(1, 26)]
+    expected = [((curve[: len(fit)] - fit) ** 2).sum() for fit in fits]
+    np.testing.assert_allclose(rising_squares(curve), expected, atol=1e-12)
 
 
 def test_sizes_are_those_of_the_fit():

@@ -13,6 +13,7 @@ from reward_items import BASE, SPEC, opened, stories, view
 
 from rlhf.reward_models import compared_by_approval, train_judge, train_odin
 from rlhf.reward_models.fit import CURVE, _Fit, check_asked
+from rlhf.reward_models.preference import PreferenceObjective
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,7 +83,7 @@ def test_a_diverging_training_stops_with_the_step_and_the_rates(tmp_path):
 def test_batches_of_an_epoch_hold_every_item_once(tmp_path):
     items = compared_by_approval(stories(7))
     model = train_odin(opened(), items, SPEC, base=BASE, work_dir=tmp_path, progress=False)
-    run = _Fit(model, items, None, tmp_path)
+    run = _Fit(model, items, PreferenceObjective(items), tmp_path)
     first = run._epoch(0)
     assert sorted(place for batch in first for place in batch) == list(range(len(items)))
     assert max(map(len, first)) - min(map(len, first)) <= 1
