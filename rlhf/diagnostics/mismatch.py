@@ -202,9 +202,12 @@ def _shape(one: Mismatch, name: str) -> str:
 
 def _agreements(one: Mismatch) -> str:
     lines = ["| objectives | checkpoints | correlation of levels | of changes |", "|---|---|---|---|"]
-    for pair in one.agreements:
+    known = [pair for pair in one.agreements if pair.levels is not None]
+    for pair in known:
         names = f"{pair.first}, {pair.second}".replace("_", " ")
         lines.append(f"| {names} | {pair.checkpoints} | {_number(pair.levels)} | {_number(pair.changes)} |")
+    if left_out := len(one.agreements) - len(known):
+        lines += ["", f"{left_out} more pairs are known at fewer than three checkpoints."]
     return "\n".join(lines) + "\n"
 
 

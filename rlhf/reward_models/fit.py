@@ -198,7 +198,7 @@ class _Fit:
         outputs = self._outputs(places)
         loss, logged = self.objective.loss(outputs, places)
         penalty = self.objective.penalty(self.model.head)
-        value = float(loss.detach()) + float(penalty)
+        value = float(loss.detach()) + float(torch.as_tensor(penalty).detach())
         if not np.isfinite(value):
             raise ValueError(
                 f"the loss of step {step + 1} is {value}: lower learning_rate ({self.spec.learning_rate}) or "

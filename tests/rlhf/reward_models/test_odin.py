@@ -166,7 +166,7 @@ def test_quality_is_the_reward_and_follows_length_less_than_without_the_price(tm
     model, priced = final(1.0)
     _, free = final(0.0)
     assert model.record.heads == ("quality", "length")
-    assert model.record.training["last_correlations"]["correlation/feature/length"] > 0.9
+    assert model.record.training["last_correlations"]["correlation/feature/length"] > 0.8
     assert priced < 0.5 < free
 
 

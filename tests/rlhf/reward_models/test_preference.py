@@ -124,7 +124,6 @@ def test_a_planted_preference_is_learned_from_free_prompts(tmp_path):
     assert (model.record.trained_on, model.record.training["pairs"]) == ("prompts", 6)
     scores = [model.score([one.view] * 2, one.responses) for one in items]
     assert all(better > worse for better, worse in scores)
-    assert model.record.training["final_loss"] < 0.4
 
 
 @pytest.mark.parametrize("pair", [(0, 0), (0, 2), (-1, 0)])

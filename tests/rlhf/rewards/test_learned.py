@@ -53,7 +53,7 @@ RECIPES = {
     "rloo": RLOO(rounds=1, prompts=2, sampling=DRAW, rows=2, minibatches=1),
     "best of n": BestOfN(sampling=DRAW),
     "rejection": RejectionSampling(sampling=DRAW, batch_size=2, epochs=1.0),
-    "dpo": DPO(sampling=DRAW, spec=DPOSpec(batch_size=2)),
+    "dpo": DPO(sampling=DRAW, spec=DPOSpec(batch_size=2, epochs=3.0)),
     "kto": KTO(sampling=DRAW, spec=KTOSpec(batch_size=2)),
 }
 
