@@ -1,4 +1,4 @@
-"""The shipped presets of real text, end to end, on random models of their architectures; they learn nothing."""
+"""The shipped presets of real text, end to end, on random models of their architectures."""
 
 import json
 import os
