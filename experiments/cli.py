@@ -19,6 +19,7 @@ PROGRAMS = (
     "rlhf_report",
     "rlhf_knowledge",
     "ablation",
+    "recipes",
     "figures",
 )
 
