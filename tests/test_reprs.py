@@ -1,4 +1,4 @@
-"""What objects show in a notebook: their content, escaped, well-formed, small, and with colours of the page's own."""
+"""What objects show in a notebook: content, escaped, well-formed, small, in colours of the page."""
 
 import re
 from dataclasses import replace
