@@ -1,4 +1,4 @@
-"""What a model of some size costs before anything is downloaded: memory, disk, hours. Arithmetic, no measurement.
+"""What a model of some size costs before it is downloaded: memory, disk, hours. Arithmetic, no measurement.
 
 Sizes come from the model's configuration: its modules are built without memory (PyTorch's `meta` device) and
 counted. Hours come from a rate; `study.plan` measures it with the model at hand, and where there is none yet
@@ -107,7 +107,7 @@ class ModelSize:
         return vectors * sites * self.layers * self.width * _STORED[dtype]
 
     def token_flops(self) -> float:
-        """Floating-point operations per token read: two for each number of the blocks, attention scores aside."""
+        """Operations per token read: two for each number of the blocks, attention scores aside."""
         return 2.0 * self.body
 
     def rate(self, flops: float) -> float:

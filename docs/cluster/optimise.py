@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 8 docs/cluster/optimise.py --organism organisms/shipped/qa-long-pi-init \
         --out runs/organisms/qa-long-pi-rlhf
 
-The numbers of a round are those of one process, up to rounding. Run again, it goes on from its last checkpoint.
+The numbers of a round are those of one process, up to rounding. Run again, it goes on from the last
+checkpoint.
 """
 
 import argparse
