@@ -29,7 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "docstrings",
     "gallery",
-    "notebooks",
+    "repository",
 ]
 exclude_patterns = ["_extensions", "_static", "cluster"]
 

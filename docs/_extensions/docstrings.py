@@ -53,7 +53,8 @@ def _blocks(lines):
             i = end
         elif bare and indent >= 4 and after_blank and not section and i > 0:
             end = _until(lines, i, lambda other: other.strip() and not other.startswith("    "))
-            yield True, ["::", "", *lines[i:end], ""]
+            said = next((other for other in reversed(lines[:i]) if other.strip()), "").endswith("::")
+            yield True, [*([] if said else ["::", ""]), *lines[i:end], ""]
             i = end
         else:
             yield False, [line]

@@ -22,8 +22,8 @@ ABOUT_RLHF = {
     "approval": "Right and approved, judged wrongly, wrong and approved, by model, with 95 % intervals over "
     "items. Hollow marks: on the items that the model and its parent both answer wrongly.",
     "arrows": "Every model's step from the one it was made of: approval across, correctness up.",
-    "over-optimisation": "What is rewarded against what is right along each run, over the root of the KL from "
-    "the start. Large marks: greedy answers to held-out items, judged by readers with no part in the reward.",
+    "over-optimisation": "What is rewarded against what is right along each run, over the root of the KL "
+    "from the start. Large marks: greedy answers to held-out items, by readers with no part in the reward.",
     "confidence": "How sure readers are of right and of wrong answers, before and after.",
     "evaluators": "Every evaluator before and after training, one line each.",
     "knowledge": "Does the model know better? Asked again, out of role, about what it answered wrongly.",
