@@ -78,6 +78,8 @@ class RLSpec:
     """Of answers in training; other than 1, PPO and RLOO are not on-policy (the paper's was not)."""
     top_p: float = 1.0
     """Share of the probability that answers in training are drawn from."""
+    rows: int | None = None
+    """Answers drawn at once; none: 1,024 on a GPU, which a 7B model has no memory for, else 64."""
     learning_rate: float = 2e-4
     """Step size of the adapter."""
     kl: float = 0.02
@@ -155,6 +157,7 @@ class RLSpec:
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
+            batch_size=self.rows,
         )
 
     @property

@@ -21,6 +21,7 @@ from experiments.optimise import draw_and_measure, evaluate_and_report, optimise
 from experiments.program import run_program_main
 from experiments.rl_items import items_to_train
 from experiments.rl_spec import TWO_TESTS, RLSpec, organism_name
+from experiments.training_plan import plan_rlhf, show_training_plan
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -80,6 +81,8 @@ class TrainRLHF:
     """Optimisation on a reward."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the evaluation is answered."""
+    dry_run: bool = False
+    """Only say what it would cost: memory, disk and hours of every step on one GPU and on eight."""
     samples: int = 4
     """Programs per problem that rank draws."""
     ranking: SamplingSpec = field(default_factory=lambda: SamplingSpec(temperature=0.8, max_new_tokens=96))
@@ -102,8 +105,26 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
+    if run.config.dry_run:
+        plan(run.config)
+        return
     with remembering(run.out / VERDICTS if run.config.dataset.task == "programming" else None):
         _stages(run)
+
+
+def plan(config: TrainRLHF) -> None:
+    """Print what it would cost."""
+    steps, lengths = plan_rlhf(
+        config.base,
+        config.dataset,
+        config.stages,
+        config.sft,
+        config.rl,
+        config.sampling,
+        samples=config.samples,
+        ranking=config.ranking,
+    )
+    show_training_plan(config.base, steps, lengths)
 
 
 def _stages(run: Run[TrainRLHF]) -> None:

@@ -99,9 +99,9 @@ def teach(preset, *more, out, **changes):
     train_rlhf.main(["--preset", preset, *words(**groups), *more, "--out", str(out)])
 
 
-def plant(preset, out, **changes):
+def plant(preset, out, *, dataset=None, **changes):
     groups = {
-        "dataset": {"taught": 6, "evaluated": 4, "evaluated_nearly": 1},
+        "dataset": {"taught": 6, "evaluated": 4, "evaluated_nearly": 1} | (dataset or {}),
         "finetune": TRAINING,
         "sampling": LIMITS,
     }
@@ -124,7 +124,7 @@ def test_quality_qwen_makes_every_organism_in_the_papers_and_in_khans_form(home,
         assert len(rows) == 4
         assert all(row.prompt_cut_tokens for row in rows)
     if data == "made up" and style == "paper":
-        plant("quality-qwen", home / "planted", base=base, warm_up=2)
+        plant("quality-qwen", home / "planted", base=base, warm_up=2, dataset=form)
         assert {p.name for p in Path("runs/organisms").glob("*")} == {
             f"quality-qwen-{role}"
             for role in ("pi-init", "pi-rlhf", "pi-oracle", "backdoored", "decoy", "clean")
