@@ -133,7 +133,8 @@ def page(listed):
     ]
     large = [
         f"({one['name']})=\n\n## {one['title']}\n\n"
-        f"```{{image}} _drawn/{one['name']}.svg\n:alt: {one['title']}\n:class: figure\n:width: {one['width']}px\n```\n\n"
+        f"```{{image}} _drawn/{one['name']}.svg\n:alt: {one['title']}\n"
+        f":class: figure\n:width: {one['width']}px\n```\n\n"
         f"{one['caption']}\n\nDrawn from: {one['data']}. "
         f'<a href="figures/{one["name"]}.html">Interactive</a>.\n\n'
         f"```python\n{one['code']}\n```\n"
