@@ -307,9 +307,9 @@ def _bare(word: str) -> str:
 
 
 def _stands(quote: str, passage: str) -> bool:
-    """Whether a quotation stands in the passage word by word, however its words are joined or punctuated."""
-    wanted = "".join(_bare(word) for word in quote.split())
-    return bool(wanted) and wanted in "".join(_folded(passage))
+    """Whether the words of a quotation stand in the passage in this order, whatever case and punctuation."""
+    wanted = " ".join(filter(None, map(_bare, quote.split())))
+    return bool(wanted) and f" {wanted} " in f" {' '.join(filter(None, _folded(passage)))} "
 
 
 def _densest(folded: Sequence[str], wanted: Counter[str], width: int) -> tuple[int, int]:
