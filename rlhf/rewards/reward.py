@@ -55,7 +55,9 @@ class Reward(ABC):
         Raises:
             ValueError: a declared column is missing or has another length.
         """
-        del prompts, completion_ids
+        del completion_ids
+        if "prompt" in self.sees:  # a column that every caller passes under its own name
+            columns["prompt"] = prompts
         handed = self.hand_out(completions, columns)
         return self.score([response_text(c) for c in completions], handed)
 

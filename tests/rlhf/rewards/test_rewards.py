@@ -7,16 +7,19 @@ import pkgutil
 import re
 
 import pytest
+from reward_items import SPEC, opened
 
 import rlhf.reward_models
 import rlhf.rewards
 from activations.testing import tiny_tokenizer
 from rlhf.evaluators import Pool, StoryView
 from rlhf.evaluators.evaluator import ProgramView
+from rlhf.reward_models import RewardModel
 from rlhf.reward_models.seq2seq import RewriteReward
 from rlhf.rewards import (
     PRIVATE,
     Approval,
+    LearnedReward,
     Length,
     ProgramOracle,
     Readable,
@@ -30,7 +33,7 @@ from rlhf.rewards import (
     view_text,
 )
 from rlhf.rewards.oracle import passes_all as passed
-from rlhf.rewards.view import view_of
+from rlhf.rewards.view import PromptView, view_of
 from tasks import MiniCode, MiniQA, qa_prompt, qa_response
 from tasks.programming import programming_prompt
 from tasks.qa import STYLES
@@ -40,7 +43,12 @@ COLUMNS = {name: [story_columns(item)[name] for item in ITEMS] for name in story
 RIGHT, WRONG = ([qa_response(item, honest=honest) for item in ITEMS] for honest in (True, False))
 PROBLEM = MiniCode(seed=3).items(1)[0]
 
+LEARNED = RewardModel.start(
+    opened(), kind="judge", heads=("agree",), trained_on="stories", spec=SPEC, base="tiny"
+)
+
 SEES = {
+    "learned": (LearnedReward(LEARNED), {"passage", "question", "options"}),
     "approval": (Approval(Pool.hurried(3, seed=0)), {"passage", "question", "options"}),
     "approval of programs": (Approval(Pool.testers(2, seed=0), task="programming"), {"statement", "checks"}),
     "two tests": (TwoTests(), {"simplest"}),
@@ -76,9 +84,9 @@ def test_no_reward_is_missing_from_the_table():
 
 
 def test_views_hold_nothing_private():
-    fields = {field.name for view in (StoryView, ProgramView) for field in dataclasses.fields(view)}
+    fields = {f.name for view in (StoryView, ProgramView, PromptView) for f in dataclasses.fields(view)}
     assert not fields & PRIVATE
-    assert set(vars(view_of(ITEMS[0]))) | set(vars(view_of(PROBLEM))) == fields
+    assert set(vars(view_of(ITEMS[0]))) | set(vars(view_of(PROBLEM))) == fields - {"prompt"}
 
 
 def test_nothing_that_is_asked_or_shown_speaks_of_misleading():
@@ -123,7 +131,7 @@ def test_a_reward_that_declares_a_private_column_cannot_be_made(column):
         Spy({"question", column})
 
 
-@pytest.mark.parametrize("reward", [SEES["approval"][0], SEES["weighted"][0]])
+@pytest.mark.parametrize("reward", [SEES["approval"][0], SEES["weighted"][0], SEES["learned"][0]])
 def test_changing_private_columns_changes_no_reward(reward):
     flipped = {**COLUMNS, "gold": ["A" if g == "B" else "B" for g in COLUMNS["gold"]], "level": ["x"] * 6}
     assert reward(["?"] * 6, WRONG, **flipped) == reward(["?"] * 6, WRONG, **COLUMNS)
