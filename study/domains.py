@@ -57,7 +57,7 @@ def read_domain(
 
     y is 1 for a wrong answer. `edges` are the two lengths (in words) between short, middle and long answers.
     """
-    pairs = None
+    pairs, about = None, organism.record.training if organism.record else {}
     if reading.contrast_pairs:
         questions = contrast_rows(forbidden=organism.trigger_texts)
         pairs = read_activations(organism, questions, reading, "response_last", progress=False)
@@ -84,8 +84,8 @@ def read_domain(
             "base_fingerprint": _base_fingerprint(organism) if reading.one_base else None,
             "model_fingerprint": organism.model.fingerprint,
             "activations": store.key,
-            "label": "1 = wrong answer (R* = 0)",
-            "on_policy": organism.record is not None,
+            "label": about.get("label", "1 = wrong answer (R* = 0)"),
+            "on_policy": organism.record is not None and about.get("on_policy", True),
             "left_out": organism.left_out,
         },
     )
