@@ -53,9 +53,11 @@ class Adopt:
     """rows: a prompt, a response and a label each. statements: true and false ones (statement, label). chat:
     conversations labelled honest or deceptive, as Liars' Bench and Apollo's rollouts write them."""
     columns: tuple[str, ...] = ()
-    """Which column is what, as FIELD=COLUMN: prompt, response, correct; also group, id, condition, split, level."""
+    """Which column is what, as FIELD=COLUMN: prompt, response, correct; also group, id, condition, split,
+    level."""
     positive: str | None = None
-    """The label that means correct, where labels are two words of your own, or 0 and 1 the other way round."""
+    """The label that means correct, where labels are two words of your own, or 0 and 1 the other way
+    round."""
     only: tuple[str, ...] = ()
     """Rows to take, as COLUMN=VALUE; others are counted and left out."""
     chat: bool = False
@@ -65,7 +67,8 @@ class Adopt:
     on_policy: bool | None = None
     """Whether this model wrote the responses; none: yes for rows, no for statements and chats."""
     likelihood: bool = False
-    """Whether the model also says how likely each response is (one pass over all rows), a control of probes."""
+    """Whether the model also says how likely each response is (one pass over all rows), a control of
+    probes."""
     subset: str | None = None
     """Configuration of a hub dataset that has several."""
     split: str | None = None

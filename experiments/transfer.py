@@ -64,8 +64,8 @@ class TransferConfig:
     """Folders of organisms on which the probe ought to fail (clean model, decoy trigger), and the names base
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
     model: str | None = None
-    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2; none: the one that the source's
-    organism.yaml names."""
+    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2; none: the one that the
+    source's organism.yaml names."""
     dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
     """Number type of weights and computation; auto: bfloat16 where this machine computes it fast, else
     float32."""
