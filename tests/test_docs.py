@@ -1,11 +1,12 @@
-"""What the pages on adding something show is run, each page's code as one program."""
+"""What the pages on adding something of your own show is run, each page's code as one program."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).parents[1] / "docs").glob("adding-*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*sorted(DOCS.glob("adding-*.md")), DOCS / "bring-your-own.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
