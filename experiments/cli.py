@@ -20,6 +20,7 @@ PROGRAMS = (
     "rlhf_report",
     "rlhf_knowledge",
     "ablation",
+    "recipes",
     "figures",
 )
 

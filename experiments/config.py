@@ -36,7 +36,7 @@ from sophistry.records import (
 C = TypeVar("C")
 
 PRESETS = Path(__file__).resolve().parent / "presets"
-PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "ablation")
+PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "ablation", "recipes")
 DEFAULT_PRESET = "mini"
 
 

@@ -301,13 +301,15 @@ def optimise(
     seed: int,
     *,
     drawn: Path | None = None,
+    folder: Path | None = None,
 ) -> tuple[Path, TrainingResult]:
     """Train on one reward from `pi_init`; gives the organism's folder and the curve.
 
-    `drawn` holds the responses that dpo and kto learn from (`draw_and_measure`).
+    `drawn` holds the responses that dpo and kto learn from (`draw_and_measure`). `folder` is where the
+    organism goes; None: beside `init`.
     """
     task = run.config.dataset.task
-    folder = init.with_name(organism_name(run.config.name, reward, spec, seed))
+    folder = folder or init.with_name(organism_name(run.config.name, reward, spec, seed))
     opened = open_trainable(run.config.base, init, sft)
     measures = {"approval": Approval(spec.measuring_pool(task), task=task), "oracle": truth(task)}
     work_dir = run.out / folder.name
