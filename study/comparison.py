@@ -130,7 +130,8 @@ def _labelled(parts: Sequence[tuple[str, RowsLike, bool | None]], name: str) -> 
         ]
         for reason, count in table.unreadable.counts.items():
             logger.warning("%s: %d rows left out: %s", what, count, reason)
-    columns = dict.fromkeys(column for table in tables for column in table.columns)
+    # ids of several lists need not differ; rows are named by their place
+    columns = dict.fromkeys(column for table in tables for column in table.columns if column != "id")
     given = [column for column in columns if column != "correct"] + ["correct"] * _has_labels(parts, columns)
     found = adopt_rows(Table(source=name, columns=tuple(given), records=tuple(records)), organism=name)
     for line in found.report.lines()[1:]:

@@ -16,7 +16,7 @@ from sophistry.records import unknown
 from tasks.labels import read_labels
 from tasks.tables import Record, Table, TableError, Tally
 from tasks.texts import group_of, question_of, read_prompt, read_response
-from tasks.transcript import Message, Transcript
+from tasks.transcript import PLAIN, TRIGGER, Message, Transcript
 
 FIELDS = ("prompt", "response", "correct", "group", "id", "condition", "split", "level")
 """What a row may say; the first three are needed, the others may be left out."""
@@ -169,6 +169,7 @@ def adopt_rows(
         notes.append(
             f"only {count} groups: folds never cut one, so a probe can hardly be validated on so few"
         )
+    notes += _notes(rows)
     plain = sum(isinstance(row.prompt, str) for row in rows)
     if 0 < plain < len(rows):
         notes.append(f"{plain} prompts are plain text, {len(rows) - plain} are chat messages")
@@ -338,7 +339,7 @@ def _transcripts(
 ) -> list[Transcript]:
     rows, seen = [], dict[str, str]()
     for record, label in kept:
-        own = record.values.get(used["id"]) if "id" in used else None
+        own = record.values[used["id"]] if _has(record, used, "id") else None
         name = f"{organism}/{record.where.replace(', ', '-').replace(' ', '-')}" if own is None else str(own)
         if name in seen:
             raise TableError(
@@ -366,6 +367,22 @@ def _transcripts(
             )
         )
     return rows
+
+
+def _notes(rows: Sequence[Transcript]) -> list[str]:
+    """What a transfer run will leave out by itself."""
+    notes = []
+    if trained := sum(row.split == "train" for row in rows):
+        notes.append(
+            f"{trained} rows say split=train: transfer leaves them out as used in training. If it was "
+            "not, rename that column"
+        )
+    others = sorted({row.condition for row in rows} - {PLAIN, TRIGGER})
+    if others:
+        notes.append(
+            f"conditions {', '.join(others)} are read only when asked for: --rows.source and --rows.target"
+        )
+    return notes
 
 
 def _has(record: Record, used: Mapping[str, str], field: str) -> bool:

@@ -41,7 +41,7 @@ def chat_rows(table: Table, columns: Mapping[str, str]) -> tuple[Table, dict[str
     if ASKED in table.columns and "prompt" not in mapped:
         for record in table.records:
             records += _rollouts(record, mapped.get("correct", GRADED), tally)
-        own_label = False
+        own_label, read = False, {ASKED, SAID, mapped.get("correct", GRADED)}
     else:
         source, label = mapped.get("prompt", MESSAGES), mapped.get("correct", DECEPTIVE)
         for column in (source, label):
@@ -52,6 +52,7 @@ def chat_rows(table: Table, columns: Mapping[str, str]) -> tuple[Table, dict[str
                     "prompt=COLUMN,correct=COLUMN."
                 )
         own_label = "correct" in mapped
+        read = {source} if own_label else {source, label}
         for record in table.records:
             records += _conversation(record, source, None if own_label else label, tally)
     if not records:
@@ -59,7 +60,9 @@ def chat_rows(table: Table, columns: Mapping[str, str]) -> tuple[Table, dict[str
         raise TableError(f"{table.source} holds no conversation that can be used: {why}.")
     rows = Table(
         source=table.source,
-        columns=tuple(dict.fromkeys([*table.columns, "prompt", "response", HONEST])),
+        columns=tuple(
+            dict.fromkeys([*(c for c in table.columns if c not in read), "prompt", "response", HONEST])
+        ),
         records=tuple(records),
         unreadable=tally,
         notes=table.notes,
