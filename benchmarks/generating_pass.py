@@ -50,14 +50,11 @@ def main(reference: str = "smollm2", rows: str = "48", dtype: str = "float32") -
     labels = [int(not row.correct) for _, row in kept]
     found = pass_difference(capture.store, extract(model, again), labels)
     worst = max(found.layers, key=lambda layer: layer.max_relative)
-    moved = max(abs(layer.auroc_generated - layer.auroc_reread) for layer in found.layers)  # pyright: ignore[reportOperatorIssue]
-    print(
-        f"{found.rows} rows ({sum(labels)} wrong), {found.same_tokens} with the same tokens; {describe_machine()}"
-    )
+    moved = max(abs((layer.auroc_generated or 0.0) - (layer.auroc_reread or 0.0)) for layer in found.layers)
+    cosine = min(layer.min_cosine for layer in found.layers)
+    print(f"{found.rows} rows ({sum(labels)} wrong), {found.same_tokens} with the same tokens")
     print(f"worst layer {worst.layer}: relative {worst.max_relative:.2g}, absolute {worst.max_abs:.2g}")
-    print(
-        f"smallest cosine {min(layer.min_cosine for layer in found.layers):.7f}; AUROC moves by {moved:.4f} at most"
-    )
+    print(f"smallest cosine {cosine:.7f}; AUROC moves by {moved:.4f} at most; {describe_machine()}")
     record = {"model": reference, "dtype": dtype, "machine": describe_machine(), "wrong": sum(labels)}
     write_atomic(OUT, json.dumps(record | asdict(found), indent=1) + "\n")
 
