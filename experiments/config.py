@@ -9,6 +9,7 @@ from `--any.field value`. What ran is written back as `config.yaml`, which is it
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 import textwrap
@@ -89,8 +90,10 @@ def parse_fields(argv: Sequence[str], *, program: str, schema: type[C], about: s
     """
     words = pair_words(argv)
     if "help" in words:
+        needed = {field.name for field in dataclasses.fields(schema) if _needed(field)}  # pyright: ignore[reportArgumentType]
+        values = {name: value for name, value in flatten(schema).items() if name not in needed}
         lines = [f"{program_command(program)} --field value ...", "", about.strip(), "", "Fields"]
-        sys.stdout.write("\n".join([*lines, *_field_lines(schema, flatten(schema))]) + "\n")
+        sys.stdout.write("\n".join([*lines, *_field_lines(schema, values)]) + "\n")
         raise SystemExit(0)
     known = describe_fields(schema)
     for name in words:
@@ -224,6 +227,10 @@ def _values_for_help(preset: str, program: str, schema: type) -> tuple[str, dict
     if preset in preset_names(program) or Path(preset).is_file():
         return f"the values of preset {preset!r}:", flatten(load_preset(preset, program, schema)[1])
     return "their defaults:", flatten(schema)
+
+
+def _needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _field_lines(schema: type, values: Mapping[str, Any]) -> list[str]:

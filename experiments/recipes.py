@@ -27,8 +27,9 @@ from activations import LoadedModel, load_model
 from activations.likelihood import response_likelihood
 from activations.tokens import encode_prompt
 from experiments.config import Run, parse_command_line, write_config
-from experiments.optimise import RLSpec, draw_and_measure, optimise, organism_name, rows_to_train
+from experiments.optimise import draw_and_measure, optimise, rows_to_train
 from experiments.program import run_program_main
+from experiments.rl_spec import OFFLINE, SEQ2SEQ, RLSpec, organism_name
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -58,8 +59,6 @@ from tasks.transcript import PLAIN, Transcript, load_transcripts, save_transcrip
 
 logger = logging.getLogger(__name__)
 console = Console(stderr=True)
-ONLINE = ("ppo",)
-"""Recipes that draw anew in every round."""
 SAMPLED = "best_of_n"
 """The recipe without training: of n samples of `pi_init`, the one that those who reward like best."""
 
@@ -184,7 +183,8 @@ class Study:
         spec = self._settings(cell)
         folder = Path(self.config.organisms) / organism_name(self.config.name, cell.reward, spec, cell.seed)
         if not (folder / RECORD).is_file():
-            drawn = None if spec.recipe in ONLINE else self._drawn(spec)
+            draws = spec.recipe in OFFLINE or cell.reward == SEQ2SEQ
+            drawn = self._drawn(spec) if draws else None
             optimise(
                 self.run, spec, self.config.sft, self.dataset, self.init, cell.reward, cell.seed,
                 drawn=drawn, folder=folder,

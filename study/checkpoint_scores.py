@@ -44,7 +44,7 @@ def find_checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
     folder = Path(folder).expanduser()
     found = []
     for path in folder.glob("checkpoint-*"):
-        step = re.fullmatch(r"checkpoint-0*(\\d+)", path.name)
+        step = re.fullmatch(r"checkpoint-0*(\d+)", path.name)
         if step and (all((path / name).is_file() for name in ADAPTER_FILES) or (path / CHECKPOINT).is_file()):
             found.append((int(step[1]), path))
     if not found:
@@ -93,7 +93,7 @@ def checkpoint_scores(
     probe: Probe,
     layer: int,
     *,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int] | np.ndarray | None = None,
     before: str | Path | None = None,
     tokens: Any = "response_mean",
     store: str | Path | None = None,
@@ -138,7 +138,7 @@ def checkpoint_scores(
     return pd.DataFrame(table)
 
 
-def _labels(rows: Sequence[Any], labels: Sequence[int] | None) -> np.ndarray | None:
+def _labels(rows: Sequence[Any], labels: Sequence[int] | np.ndarray | None) -> np.ndarray | None:
     if labels is None:
         said = [
             row.get("correct") if isinstance(row, dict) else getattr(row, "correct", None) for row in rows

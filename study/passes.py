@@ -74,8 +74,8 @@ def measure_passes(
     Raises:
         ValueError: every answer is empty, or cut otherwise when read again.
 
-    >>> from activations.testing import tiny_model
-    >>> said, found = measure_passes(tiny_model(), ["Who?", "Why?"], SamplingSpec(max_new_tokens=6))
+    >>> from activations.testing import tiny_writer
+    >>> said, found = measure_passes(tiny_writer(), ["Who?", "Why?"], SamplingSpec(max_new_tokens=6))
     >>> found.rows, max(layer.max_relative for layer in found.layers) < 1e-4
     (2, True)
     """
@@ -94,8 +94,8 @@ def measure_passes(
 def pass_difference(
     generated: ActivationStore,
     reread: ActivationStore,
-    labels: Sequence[int] | None = None,
-    groups: Sequence[str] | None = None,
+    labels: Sequence[int] | np.ndarray | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     *,
     site: str = "resid_post",
     seed: int = 0,

@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from rlhf.recipes.checkpoint import digest_weights
-from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score, plain
+from rlhf.recipes.recipe import (
+    Job,
+    TrainingResult,
+    encode_prompts,
+    give_score,
+    plain,
+    refuse_token_rewards,
+)
 from rlhf.recipes.rollout import SamplingOptions, sample_groups
 
 SAMPLED, BEST, PAIRS = "sampled.jsonl", "best.jsonl", "pairs.jsonl"
@@ -38,6 +45,7 @@ class BestOfN:
 
     def __call__(self, job: Job) -> TrainingResult:
         """Sample and choose; see `rlhf.recipes.train_rlhf`."""
+        refuse_token_rewards(job, type(self).__name__)
         prompts = encode_prompts(job, room=self.sampling.max_new_tokens)
         groups = sample_groups(
             job.model,

@@ -2,7 +2,7 @@
 
 from rlhf.rewards.approval import Approval
 from rlhf.rewards.oracle import ProgramOracle, StoryOracle
-from rlhf.rewards.reward import PRIVATE, Reward
+from rlhf.rewards.reward import PRIVATE, Reward, TokenReward
 from rlhf.rewards.two_tests import TwoTests
 from rlhf.rewards.view import program_columns, simple_checks, story_columns, view_text, views
 from rlhf.rewards.weighted import Length, Readable, Weighted
@@ -15,6 +15,7 @@ __all__ = [
     "Readable",
     "Reward",
     "StoryOracle",
+    "TokenReward",
     "TwoTests",
     "Weighted",
     "program_columns",

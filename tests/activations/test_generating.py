@@ -1,5 +1,7 @@
 """What is kept while a model writes is what it computes reading the same tokens again."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def reread(loaded, capture, said, monkeypatch, **how):
 
     rows = [capture._written[place][0] for place in sorted(capture._written)]
     monkeypatch.setattr(job, "encode_rows", lambda *_, **__: rows)
-    monkeypatch.setattr("activations.extract.check_texts", lambda *_: None)
+    monkeypatch.setattr(sys.modules["activations.extract"], "check_texts", lambda *_: None)
     assert all(isinstance(row, EncodedRow) for row in rows)
     return extract(loaded, rows, progress=False, share_prefixes=False, **how)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from activations import Capture, extract
-from activations.testing import tiny_model
+from activations.testing import tiny_model, tiny_writer
 from organisms.generate import SamplingSpec, answer
 from study.passes import measure_passes, pass_difference
 
@@ -14,7 +14,7 @@ SPEC = SamplingSpec(max_new_tokens=8, temperature=1.0, batch_size=5)
 
 @pytest.fixture(scope="module")
 def both():
-    loaded = tiny_model()
+    loaded = tiny_writer()
     capture = Capture(loaded, ids=[str(n) for n in range(len(PROMPTS))])
     said = answer(loaded.model, loaded.tokenizer, PROMPTS, SPEC, progress=False, capture=capture)
     kept = [n for n, given in enumerate(said) if given.text]
@@ -61,6 +61,6 @@ def test_stores_that_cannot_be_compared_are_refused(both):
 
 
 def test_one_call_answers_reads_again_and_measures():
-    said, found = measure_passes(tiny_model(), PROMPTS[:4], SPEC, layers=[1])
+    said, found = measure_passes(tiny_writer(), PROMPTS[:4], SPEC, layers=[1])
     assert len(said) == 4
     assert [layer.layer for layer in found.layers] == [1]

@@ -1,0 +1,1 @@
+"""Rewards that are trained: models of what people approve, prefer, or would write instead."""
