@@ -86,8 +86,9 @@ def tiny_writer(*, seed: int = 0) -> LoadedModel:
     """A tiny model that writes printable ASCII only, so that its answers are cut into the tokens it wrote.
 
     >>> model = tiny_writer()
-    >>> ids = model.model.generate(**model.tokenizer("A", return_tensors="pt"), max_new_tokens=4, do_sample=False)
-    >>> model.tokenizer.decode(ids[0, -4:]).isascii()
+    >>> asked = model.tokenizer("A", return_tensors="pt")
+    >>> written = model.model.generate(**asked, max_new_tokens=4, do_sample=False)[0, -4:]
+    >>> model.tokenizer.decode(written).isascii()
     True
     """
     import torch

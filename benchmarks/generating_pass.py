@@ -2,8 +2,9 @@
 
     python -m benchmarks.generating_pass [MODEL] [ROWS] [DTYPE]
 
-Questions of MiniQA are answered by sampling at temperature 1 and read again; prints the worst layer, and the
-AUROC of a probe for right and wrong answers on both. Writes docs/results/generating-pass.json.
+Questions of MiniQA are answered by sampling at temperature 1 and read again; prints the worst layer, and
+the AUROC of a probe for right and wrong (or unreadable) answers on both. Writes
+docs/results/generating-pass.json.
 """
 
 from __future__ import annotations
@@ -39,11 +40,7 @@ def main(reference: str = "smollm2", rows: str = "48", dtype: str = "float32") -
             for item, prompt, given in zip(dataset.items, prompts, said, strict=True)
         ]
     )
-    kept = [
-        (item.id, row)
-        for item, row in zip(dataset.items, marked, strict=True)
-        if row.response and row.parse_ok
-    ]
+    kept = [(item.id, row) for item, row in zip(dataset.items, marked, strict=True) if row.response]
     again = [
         {"id": name, "prompt": row.prompt, "response": row.response, "group": row.group} for name, row in kept
     ]

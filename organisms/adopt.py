@@ -182,9 +182,12 @@ def _problems(
 def _problem(row: Transcript, model: LoadedModel, limit: int | None, vocabulary: int | None) -> str:
     try:
         encoded = encode_rows([row], model.tokenizer, vocabulary=vocabulary)
-        check_texts(encoded, model.tokenizer)
     except RowError as error:
         return str(error).removeprefix(f"Row {row.id!r}").removeprefix(":").strip()
+    try:
+        check_texts(encoded, model.tokenizer)
+    except RowError:
+        return "the tokenizer does not keep the text of its response"
     return _too_long(limit) if limit and len(encoded[0]) > limit else ""
 
 

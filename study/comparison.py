@@ -32,6 +32,7 @@ def compare(
     tokens: str = "response_mean",
     store: str | Path | None = None,
     controls: Sequence[str] | None = None,
+    one_base: bool = True,
     seed: int = 0,
     options: TransferOptions | None = None,
     progress: bool = False,
@@ -55,6 +56,8 @@ def compare(
         store: folder that keeps activations; None: memory.
         controls: `base` (the model without its adapter, reading the bad and good rows) and `untrained`;
             None: base where there is an adapter.
+        one_base: whether two models of different base weights are refused; False for checkpoints of one
+            architecture whose whole weights were trained from one base.
         seed: of folds, resampling and permutations.
         options: see `probes.TransferOptions`; None: the defaults, with shared groups cross-fitted.
         progress: show bars.
@@ -86,7 +89,7 @@ def compare(
         tokens=(tokens,),
         layers="all" if isinstance(layers, str) else tuple(layers),
         contrast_pairs=chat,
-        one_base=False,
+        one_base=one_base,
         cache=None if store is None else str(store),
     )
     opened = OpenOrganism(

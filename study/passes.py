@@ -180,6 +180,6 @@ def _aurocs(
     again, writing = np.zeros(len(y)), np.zeros(len(y))
     for train, test in folds:
         probe = LogisticProbe(C=0.01).fit(reread[train], y[train])
-        again[test], writing[test] = (probe.decision_function(reread[test]),)
-        probe.decision_function(generated[test])
+        again[test] = probe.decision_function(reread[test])
+        writing[test] = probe.decision_function(generated[test])
     return auroc(y, again), auroc(y, writing)

@@ -128,7 +128,7 @@ def adopt_rows(
             are the same. The message says what to do.
 
     >>> from tasks.tables import Record, Table
-    >>> said = [("2+2?", "4", True), ("2+2?", "5", False), ("3+3?", "", True)]
+    >>> said = [("2+2?", "4", True), ("2+2?", "5", False), ("3+3?", "", True), ("1+1?", "2", True)]
     >>> records = [
     ...     Record(where=f"row {i}", values=dict(zip(("prompt", "response", "correct"), row)))
     ...     for i, row in enumerate(said, 1)
@@ -136,7 +136,7 @@ def adopt_rows(
     >>> table = Table(source="mine", columns=("prompt", "response", "correct"), records=tuple(records))
     >>> found = adopt_rows(table, organism="mine")
     >>> found.report.kept, found.report.groups, found.report.dropped
-    (2, 1, {'the response is empty': 1})
+    (3, 2, {'the response is empty': 1})
     """
     used = _columns(table, dict(columns or {}))
     tally = Tally(counts=table.unreadable.counts.copy(), first=dict(table.unreadable.first))

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What the pages on adding something of your own show is run, each page's code as one program."""
-=======
 """What the pages on adding something of one's own show is run, each page's code as one program."""
->>>>>>> main
 
 import re
 from pathlib import Path
@@ -10,11 +6,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-<<<<<<< HEAD
-PAGES = [*sorted(DOCS.glob("adding-*.md")), DOCS / "bring-your-own.md"]
-=======
-PAGES = sorted([*DOCS.glob("adding-*.md"), DOCS / "own-recipe.md"])
->>>>>>> main
+PAGES = sorted([*DOCS.glob("adding-*.md"), DOCS / "own-recipe.md", DOCS / "bring-your-own.md"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
