@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rlhf.preferences import Pair
 from tasks.debates import Argument
@@ -52,6 +52,7 @@ __all__ = [
 _QUOTED = re.compile(r"(<quote>)(.+?)(</quote>)|([\"\u201c])([^\"\u201c\u201d]+)([\"\u201d])", re.DOTALL)
 
 
+@runtime_checkable
 class Corrector(Protocol):
     """Puts a response right."""
 

@@ -76,10 +76,8 @@ def train_dpo(
         raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
     work_dir = Path(work_dir)
     resume = claim_rows(work_dir, spec, pairs, "pairs", start)
-    config = DPOConfig(
-        **offline_settings(spec, work_dir),
-        logging_steps=5,
-    )
+    steps = max(1, round(spec.epochs * -(-len(pairs) // spec.batch_size)))
+    config = DPOConfig(**offline_settings(spec, work_dir), logging_steps=min(5, steps))
     trainer = DPOTrainer(
         model=model,
         args=config,

@@ -71,7 +71,7 @@ class RRHFSpec(GroupSpec):
 
 
 def ranking_loss(
-    log_probs: Sequence[Float[Tensor, " token"]], rewards: Sequence[float], *, length_power: float = 1.0
+    log_probs: Sequence[Float[Tensor, " _token"]], rewards: Sequence[float], *, length_power: float = 1.0
 ) -> Float[Tensor, ""]:
     """Hinge over all pairs of candidates of unequal reward.
 
@@ -91,7 +91,7 @@ def ranking_loss(
 
 
 def likelihood_loss(
-    log_probs: Sequence[Float[Tensor, " token"]], rewards: Sequence[float], *, reduce: str = "mean"
+    log_probs: Sequence[Float[Tensor, " _token"]], rewards: Sequence[float], *, reduce: str = "mean"
 ) -> Float[Tensor, ""]:
     """Negative log-likelihood of the best candidate, of several the first.
 

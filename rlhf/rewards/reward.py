@@ -55,11 +55,13 @@ class Reward(ABC):
         Raises:
             ValueError: a declared column is missing or has another length.
         """
-        del prompts, completion_ids
-        handed = self.handed(completions, columns)
+        del completion_ids
+        if "prompt" in self.sees:  # a column that every caller passes under its own name
+            columns["prompt"] = prompts
+        handed = self.hand_out(completions, columns)
         return self.score([response_text(c) for c in completions], handed)
 
-    def handed(self, completions: Sequence[Any], columns: Mapping[str, Column]) -> dict[str, Column]:
+    def hand_out(self, completions: Sequence[Any], columns: Mapping[str, Column]) -> dict[str, Column]:
         """The declared columns and no others.
 
         Raises:
@@ -105,7 +107,7 @@ class TokenReward(Reward):
         del prompts
         if completion_ids is None:
             raise ValueError(f"reward {self.name!r} is per token and needs completion_ids")
-        handed = self.handed(completions, columns)
+        handed = self.hand_out(completions, columns)
         return self.score_tokens([response_text(c) for c in completions], completion_ids, handed)
 
     @abstractmethod

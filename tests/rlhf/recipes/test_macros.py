@@ -25,7 +25,7 @@ def tokens(*pieces, log_probs=None):
         (("a", " =", " 1", "\n", "print", "(a)", "\n"), [0, 0, 0, 0, 1, 1, 1]),  # lines of a program
         (("3", ".", "5", " is"), [0, 0, 0, 0]),  # no sentence ends inside a number
         (("one",), [0]),
-        (("\n", "one"), [0, 0]),  # nothing stands before the first border
+        (("\n", "one"), [0, 1]),
     ],
 )
 def test_borders_of_sentences_quotations_and_lines(pieces, numbers):
