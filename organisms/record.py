@@ -123,16 +123,21 @@ def save_answers(
 ) -> Path:
     """Write an organism's transcripts, and beside them what they are for machines that look for data."""
     path = save_transcripts(rows, folder / TRANSCRIPTS)
+    describe_answers(folder, record, len(rows), licence=licence)
+    return path
+
+
+def describe_answers(folder: Path, record: Organism, count: int, *, licence: str | None = None) -> Path:
+    """Write the Croissant metadata of an organism's `count` transcripts; gives its path."""
     adopted = record.role == OrganismRole.ADOPTED
     card = DataCard(
         name=f"{record.name} transcripts",
-        description=f"{len(rows)} answers of {record.name} ({record.role}, task {record.task}, base "
+        description=f"{count} answers of {record.name} ({record.role}, task {record.task}, base "
         f"{Path(record.base).name}) with their labels.",
         licence=licence or (NO_LICENCE if adopted else MIT),
         creator="not said" if adopted else "The sophistry-probes authors",
     )
-    save_croissant(path, card)
-    return path
+    return save_croissant(folder / TRANSCRIPTS, card)
 
 
 def write_record(folder: Path, record: Organism) -> None:

@@ -64,13 +64,14 @@ def croissant(path: Path, card: DataCard) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: its first line is no JSON.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "transcripts.jsonl"
-    >>> _ = path.write_text("{}\\n")
+    >>> _ = path.write_text('{"id": "1", "correct": true}\\n')
     >>> made = croissant(path, DataCard(name="toy", description="One row.", licence=MIT))
-    >>> made["@type"], made["distribution"][0]["contentSize"], len(made["recordSet"][0]["field"]) > 20
-    ('sc:Dataset', '3 B', True)
+    >>> made["@type"], made["distribution"][0]["contentSize"], len(made["recordSet"][0]["field"])
+    ('sc:Dataset', '29 B', 2)
     """
     data = path.read_bytes()
     day = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).date().isoformat()
@@ -103,7 +104,7 @@ def croissant(path: Path, card: DataCard) -> dict[str, Any]:
                 "name": "transcripts",
                 "description": "One prompt, one response of a language model, and its labels.",
                 "key": {"@id": "transcripts/id"},
-                "field": [_field(name, doc, path.name) for name, (_, doc) in _documented().items()],
+                "field": [_field(name, doc, path.name) for name, doc in _documented(data).items()],
             }
         ],
     }
@@ -116,9 +117,10 @@ def save_croissant(path: Path, card: DataCard) -> Path:
     return beside
 
 
-def _documented() -> dict[str, tuple[str, str]]:
-    documented = describe_fields(Transcript)
-    return {field.name: documented[field.name] for field in fields(Transcript)}
+def _documented(data: bytes) -> dict[str, str]:
+    """What the fields that the file's rows have mean; files of version 0.1 lack some."""
+    documented, first = describe_fields(Transcript), json.loads(data.partition(b"\n")[0])
+    return {field.name: documented[field.name][1] for field in fields(Transcript) if field.name in first}
 
 
 def _field(name: str, doc: str, file: str) -> dict[str, Any]:
