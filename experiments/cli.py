@@ -14,6 +14,7 @@ from sophistry.records import ConfigError, unknown
 
 PROGRAMS = (
     "transfer",
+    "adopt",
     "train_backdoor",
     "train_rlhf",
     "train_reward_model",

@@ -24,6 +24,7 @@ from backdoor import TRIGGERS
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.generate import SamplingSpec
+from organisms.record import find_organism, read_organism
 from probes import Domain, DomainError, TransferOptions, TransferResult, transfer
 from probes.evaluation.families import FAMILIES
 from probes.evaluation.folds import FoldPlan, deal_groups
@@ -62,8 +63,9 @@ class TransferConfig:
     controls: tuple[str, ...] = ()
     """Folders of organisms on which the probe ought to fail (clean model, decoy trigger), and the names base
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
-    model: str = "smollm2"
-    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
+    model: str | None = None
+    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2; none: the one that the
+    source's organism.yaml names."""
     dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
     """Number type of weights and computation; auto: bfloat16 where this machine computes it fast, else
     float32."""
@@ -225,7 +227,8 @@ def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> N
 
 def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
     """Open source, targets and controls, in this order; the base model is in memory once."""
-    base = load_model(config.model, dtype=config.dtype, device=config.device)
+    named = config.model or read_organism(find_organism(config.source, DomainRole.SOURCE)).base
+    base = load_model(named, dtype=config.dtype, device=config.device)
     source = _open(config, config.source, DomainRole.SOURCE, base, out)
     targets = [_open(config, reference, DomainRole.TARGET, base, out) for reference in config.targets]
     controls = [

@@ -15,6 +15,7 @@ PACKAGES = "sophistry tasks activations probes organisms backdoor rlhf study exp
 RUN = [
     *sorted(DOCS.glob("adding-*.md")),
     DOCS / "own-recipe.md",
+    DOCS / "bring-your-own.md",
     DOCS / "run-rlhf.md",
     DOCS / "measure-misleading.md",
 ]

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_compatible"]
 
+_NEXT = {
+    "base_fingerprint": ". If both were trained from one base, all weights of them, say so: "
+    "--reading.one_base false (study.domains.Reading(one_base=False))"
+}
+
 
 def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
     """Raise DomainError unless a probe of `source` can be applied to each of `others`.
@@ -47,7 +52,7 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
             if ours is not None and theirs is not None and ours != theirs:
                 raise DomainError(
                     f"{key} differs: {source.name} has {ours!r}, {other.name} has {theirs!r}; "
-                    "scores would not mean the same thing"
+                    f"scores would not mean the same thing{_NEXT.get(key, '')}"
                 )
     _refuse_shared_rows(source, others)
 
