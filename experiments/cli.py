@@ -14,6 +14,7 @@ from sophistry.records import ConfigError, unknown
 
 PROGRAMS = (
     "transfer",
+    "matrix",
     "train_backdoor",
     "train_rlhf",
     "rlhf_report",
