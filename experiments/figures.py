@@ -20,12 +20,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from study.figures import *  # noqa: F403  what notebooks import from here
 from study.plots.export import IMAGE_FORMATS
 from study.plots.style import Style
 from study.rlhf_figures import draw_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How figures of a folder without config.yaml are drawn."""
+
+    style: Style = field(default_factory=Style)
+    """Names, colours and sizes in figures."""
+    images: tuple[str, ...] = IMAGE_FORMATS
+    """Image files beside the HTML figures."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -90,14 +101,7 @@ def _draw_recipes(path: Path, changes: Mapping[str, str]) -> str:
 
 def _look(changes: Mapping[str, str]) -> tuple[Style, tuple[str, ...]]:
     """Style and image files of a folder that has no config.yaml."""
-    from dataclasses import dataclass, field
-
     from experiments.config import overlay
-
-    @dataclass(frozen=True, kw_only=True)
-    class Look:
-        style: Style = field(default_factory=Style)
-        images: tuple[str, ...] = IMAGE_FORMATS
 
     look = overlay(Look, {}, changes)
     return look.style, look.images

@@ -36,8 +36,8 @@ SHOWS = {
     "by depth. Band: 95 % of random directions. Nothing is chosen from it.",
     "verification": "Whether the backdoor is there, and only there.",
     "transfer-matrix": "The probe of every source (row) on every model (column): AUROC with its interval, "
-    "and wrong | right answers. Marked corner: fitted and scored on one model, cross-fitted. Last row: the same "
-    "family fitted in the column's own model, which is what could have been found (in controls at the "
+    "and wrong | right answers. Marked corner: fitted and scored on one model, cross-fitted. Last row: the "
+    "same family fitted in the column's own model, which is what could have been found (in controls at the "
     "layer of the first source). Outlined: the whole interval lies below chance.",
     "cosines": "Cosine between the direction of every source (row) and the one fitted in every other "
     "model (column), at the layer that the source chose. Nothing is chosen from it.",
