@@ -1,4 +1,4 @@
-"""The report in a real browser: no request leaves it, nothing overflows a phone, a click on a heading sorts."""
+"""The report in a real browser: no request leaves it, nothing overflows a phone, headings sort."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Learning curves find planted directions, never score what they were fitted on, and say how sure they are."""
+"""Learning curves find planted directions, never score what they were fitted on, and say their spread."""
 
 import numpy as np
 import pytest
