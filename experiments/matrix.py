@@ -19,7 +19,6 @@ from typing import Literal
 
 from rich.console import Console
 from rich.progress import track
-from study.matrix_report import MatrixReport, describe_models, show_matrix, write_matrix_report
 
 from activations import load_model
 from experiments.config import Run, parse_command_line, write_config
@@ -36,7 +35,8 @@ from study.cells import CellPlace, learning_key, load_or_make, matrix_places, re
 from study.domains import Reading, length_edges, read_domain
 from study.fit_plan import FitPlan, plan_fits, show_fits
 from study.matrix import Cell, MatrixResult, Row, cells_of, with_seeds
-from study.models import Roles, open_models
+from study.matrix_report import MatrixReport, describe_models, show_matrix, write_matrix_report
+from study.models import Roles, open_models, split_reader
 from study.opening import OpenOrganism, RowChoice, describe_organism
 from study.plan import Plan, make_plan, show_plan
 from study.plots.style import Style
@@ -249,10 +249,11 @@ def _one_row(config: MatrixConfig, domains: _Domains, place: CellPlace, made: Fi
 def _learning(
     config: MatrixConfig, domains: _Domains, place: CellPlace, selection: dict, out: Path
 ) -> list[LearningCurve]:
-    """Learning curves of one source on every target, but for readers of its own answers."""
+    """Learning curves of one source on every target that answers itself."""
     curves = []
     for target in (*config.targets, *config.sources) if config.learning.counts else ():
-        if target == place.source or target in {c.target for c in curves}:
+        reader, answers = split_reader(target)
+        if reader != answers or target == place.source or target in {c.target for c in curves}:
             continue
         file = learning_key(place, target, config.learning)
 

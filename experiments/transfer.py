@@ -32,6 +32,7 @@ from probes.evaluation.metrics import check_labels
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError
 from study.domains import Reading, length_edges, read_domain
+from study.models import split_reader
 from study.opening import (
     READERS,
     OpenOrganism,
@@ -268,7 +269,9 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
     name = style.name(organism.name)
     text = f"{organism.role:<8}{name}: {len(organism.rows)} answers ({wrong} wrong) in {groups} groups"
     if organism.record is None:
-        return text + ", the source's answers read by this model"
+        answers = split_reader(organism.name)[1]
+        of = "the source" if answers == organism.name else style.name(answers)
+        return text + f"; answers of {of}, read by this model"
     left_out = ", ".join(f"{count} {reason}" for reason, count in organism.left_out.items())
     return text + (f"; left out: {left_out}" if left_out else "")
 

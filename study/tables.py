@@ -60,18 +60,18 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Give every number its own column; `auroc.value` becomes `auroc`, curves are left to the JSON."""
-    flat: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for key, value in record.items():
         name = f"{prefix}{key}"
         if key in _HEAVY:
             continue
         if isinstance(value, Mapping):
-            flat |= flat(value, f"{name}_")
+            columns |= flat(value, f"{name}_")
         elif isinstance(value, (list, tuple)):
-            flat[name] = " ".join(map(str, value))
+            columns[name] = " ".join(map(str, value))
         else:
-            flat[prefix.removesuffix("_") if key == "value" else name] = value
-    return flat
+            columns[prefix.removesuffix("_") if key == "value" else name] = value
+    return columns
 
 
 def _curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:

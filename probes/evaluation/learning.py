@@ -180,8 +180,7 @@ class _Rows:
 
     @classmethod
     def read(cls, source: Domain, target: Domain, layer: int, n_folds: int, seed: int) -> _Rows:
-        fold_of = deal_groups([source.groups, target.groups], n_folds, seed)
-        fold = FoldPlan.make(target.groups, fold_of, n_folds).fold
+        fold = FoldPlan.make(target.groups, deal_groups([target.groups], n_folds, seed), n_folds).fold
         for k in range(n_folds):
             if len(np.unique(target.y[fold == k])) < 2:
                 raise ValueError(

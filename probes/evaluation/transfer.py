@@ -90,7 +90,7 @@ def transfer(
         raise ValueError("no targets: give at least one domain to evaluate on")
     families = as_families(probes)
     domains = [source, *targets, *controls]
-    check_compatible(source, domains[1:])
+    check_compatible(source, domains[1:], crossed=options.shared_groups == "cross-fit")
     shared = _check_groups(source, domains[1:], options)
     fold_of = deal_groups([domain.groups for domain in domains], options.n_folds, seed)
     assessors = {

@@ -88,7 +88,14 @@ def _y_axis(found: list[Geometry], field: str, suffix: str) -> dict[str, Any]:
         }
     if field == "cka":
         return axis | {"range": [0, 1.02], "tickvals": [0, 0.5, 1], "ticktext": ["0", ".5", "1"]}
-    return axis | {"range": [0, high * 1.1], "tickformat": "~g"}
+    step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 1e9) if high / s <= 5)
+    ticks = [t * step for t in range(int(high * 1.1 / step) + 1)]
+    digits = 2 if step == 0.05 else 1 if step < 1 else 0
+    return axis | {
+        "range": [0, high * 1.1],
+        "tickvals": ticks,
+        "ticktext": [number(t, digits) if t else "0" for t in ticks],
+    }
 
 
 def _random_band(figure: go.Figure, width: int) -> None:

@@ -14,6 +14,7 @@ __all__ = ["GridCell", "Heading", "diverging", "grid_figure"]
 
 CELL_IN, GAP = 0.42, 0.22  # height of a row in inches; space between blocks as a share of a cell
 _TOP_IN, _LINE_IN = 0.06, 0.135
+_LETTER, _TURNED = 0.56, 16  # mean width of a letter in ems; letters of a line that is turned
 _BELOW, _ABOVE = (179, 88, 6), (84, 39, 136)  # the ends of ColorBrewer's PuOr
 
 
@@ -59,11 +60,16 @@ def grid_figure(
     xs, ys = _places(columns), _places(rows)
     plot_in = width_in - left_in - 0.03
     cell_in = plot_in / (xs[-1] + 1)
-    wide = max(5, int(cell_in * 72 / (0.54 * style.points)))
-    heads = [_wrapped(style.name(head.name), wide) for head in columns]
-    top_in = _TOP_IN + _LINE_IN * (
-        max(text.count("<br>") + 1 for text in heads) + any(h.small for h in columns)
-    )
+    letter_in = _LETTER * style.points / 72
+    names = [style.name(head.name) for head in columns]
+    turned = max(len(word) for name in names for word in name.split()) * letter_in > cell_in
+    heads = [_wrapped(name, _TURNED if turned else int(cell_in / letter_in)) for name in names]
+    lines = [text.split("<br>") for text in heads]
+    heads_in = max(len(line) for text in lines for line in text) * letter_in if turned else (
+        _LINE_IN * max(len(text) for text in lines)
+    )  # fmt: skip
+    counts_in = _LINE_IN * any(head.small for head in columns)
+    top_in = _TOP_IN + heads_in + counts_in
     height_in = CELL_IN * (ys[-1] + 1)
     margin_in = {"l": left_in, "r": 0.03, "t": top_in, "b": 0.03}
     total_in = height_in + top_in + 0.03
@@ -81,7 +87,8 @@ def grid_figure(
     hidden = {"showline": False, "ticks": "", "showticklabels": False}
     figure.update_xaxes(range=[-0.5, xs[-1] + 0.5], **hidden)
     figure.update_yaxes(range=[ys[-1] + 0.5, -0.5], **hidden)
-    _headings(figure, style, rows, columns, heads, xs, ys, left_in, corner)
+    _columns(figure, columns, heads, xs, counts_in=counts_in, turned=turned)
+    _rows(figure, style, rows, ys, left_in, corner)
     return figure
 
 
@@ -95,24 +102,34 @@ def _places(headings: Sequence[Heading]) -> list[float]:
 
 
 def _wrapped(name: str, width: int) -> str:
-    return "<br>".join(textwrap.wrap(name, width))
+    """Break a name between words only."""
+    return "<br>".join(textwrap.wrap(name, max(width, 1), break_long_words=False, break_on_hyphens=False))
 
 
-def _headings(
-    figure: go.Figure, style: Style, rows: Sequence[Heading], columns: Sequence[Heading],
-    heads: Sequence[str], xs: Sequence[float], ys: Sequence[float], left_in: float, corner: str,
+def _columns(
+    figure: go.Figure, columns: Sequence[Heading], heads: Sequence[str], xs: Sequence[float], *,
+    counts_in: float, turned: bool,
 ) -> None:  # fmt: skip
-    plain = {"showarrow": False, "borderpad": 0}
-    top = {"yref": "paper", "y": 1, "yshift": 3, "yanchor": "bottom"}
-    side = {"xref": "paper", "x": 0, "xshift": -5, "xanchor": "right", "align": "right"}
+    """Names above their columns, upright where every word fits, else turned; counts are always upright."""
+    common = {"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False, "borderpad": 0}
+    how = {"textangle": -90, "align": "left"} if turned else {"align": "center"}
     for head, text, x in zip(columns, heads, xs, strict=True):
-        grey = f"<br><span style='color:{MUTED}'>{head.small}</span>" if head.small else ""
-        figure.add_annotation(text=text + grey, x=x, align="center", **top, **plain)
+        figure.add_annotation(text=text, x=x, yshift=3 + inches(counts_in), **how, **common)
+        if head.small:
+            figure.add_annotation(text=head.small, x=x, yshift=3, font={"color": MUTED}, **common)
+
+
+def _rows(
+    figure: go.Figure, style: Style, rows: Sequence[Heading], ys: Sequence[float], left_in: float, corner: str
+) -> None:
+    side = {"xref": "paper", "x": 0, "xshift": -5, "xanchor": "right", "align": "right"}
+    plain = {"showarrow": False, "borderpad": 0}
     for head, y in zip(rows, ys, strict=True):
         text = _wrapped(style.name(head.name), int(left_in * 72 / (0.5 * style.points)))
         grey = f"<br><span style='color:{MUTED}'>{head.small}</span>" if head.small else ""
         figure.add_annotation(text=text + grey, y=y, **side, **plain)
-    figure.add_annotation(text=corner, font={"color": MUTED}, **(top | side), **plain)
+    above = {"yref": "paper", "y": 1, "yshift": 3, "yanchor": "bottom", "font": {"color": MUTED}}
+    figure.add_annotation(text=corner, **above, **side, **plain)
 
 
 def _draw(figure: go.Figure, style: Style, cell: GridCell, x: float, y: float, cell_in: float) -> None:

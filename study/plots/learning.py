@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from probes.evaluation.learning import LearningCurve, LearningPoint, Training
 from probes.evaluation.results import Estimate
 from study.matrix import MatrixResult
-from study.plots.legend import ROW_IN, Entry, add_legend
+from study.plots.legend import ROW_IN, Entry, add_legend, rows_needed
 from study.plots.style import (
     AUROC_TICKS,
     MUTED,
@@ -18,18 +20,18 @@ from study.plots.style import (
     Style,
     auroc_floor,
     chance_line,
+    inches,
     interval,
     page,
     panel_spans,
-    points,
     tint,
 )
 
 __all__ = ["learning_figure"]
 
-_MARGIN_IN = {"l": 0.44, "r": 0.08, "t": 0.26, "b": 0.38}
-_PANEL_IN, _SPACE_IN = 1.15, 0.36
-_ACROSS = 3
+_MARGIN_IN = {"l": 0.62, "r": 0.06, "t": 0.12, "b": 0.38}
+_PANEL_IN, _SPACE_IN, _LINE_IN = 1.05, 0.16, 0.135
+_WIDE_IN = 0.85  # of a panel that has room for every count
 _LOOKS = {
     Training.ADDED: (OKABE_ITO["vermillion"], Mark(label="", symbol="square", dash="solid", size=5.0)),
     Training.ALONE: (OKABE_ITO["blue"], Mark(label="", symbol="triangle-up", dash="4px,2px", size=6.0)),
@@ -37,7 +39,7 @@ _LOOKS = {
 
 
 def learning_figure(result: MatrixResult, style: Style | None = None) -> go.Figure:
-    """Draw one panel per source and target. Text width.
+    """Draw a row of panels per source and a column per target. Text width, column width for one target.
 
     The curves are means over draws of examples with their intervals; the dotted line is chance, the broken
     grey one the ceiling fitted and selected in all of the target.
@@ -48,46 +50,86 @@ def learning_figure(result: MatrixResult, style: Style | None = None) -> go.Figu
     style, curves = style or Style(), [c for c in result.learning if c.points]
     if not curves:
         raise ValueError("this study has no learning curves; see learning.counts")
-    across = min(_ACROSS, len(curves))
-    down = -(-len(curves) // across)
-    height_in = down * (_PANEL_IN + _SPACE_IN) - _SPACE_IN + _MARGIN_IN["t"] + _MARGIN_IN["b"]
-    width_in = style.text_in if across > 1 else style.column_in
-    top_in = _MARGIN_IN["t"] + (ROW_IN if across == 1 else 0) + 0.16
-    margin_in = _MARGIN_IN | {"t": top_in}
+    rank = {model.name: at for at, model in enumerate(result.models)}
+    sources = sorted({c.source for c in curves}, key=lambda name: rank[name])
+    targets = sorted({c.target for c in curves}, key=lambda name: rank[name])
+    width_in = style.text_in if len(targets) > 1 else style.column_in
+    plot_in = width_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
+    panel_in = plot_in / len(targets) - 0.06
+    heads = [_wrapped(style.name(target), panel_in, style) for target in targets]
+    entries = _legend()
+    legend_in = ROW_IN * rows_needed(entries, style, plot_in)
+    top_in = _MARGIN_IN["t"] + legend_in + _LINE_IN * max(head.count("<br>") + 1 for head in heads)
+    panels_in = len(sources) * (_PANEL_IN + _SPACE_IN) - _SPACE_IN
     figure = page(
-        style, width_in=width_in, height_in=height_in + top_in - _MARGIN_IN["t"], margin_in=margin_in
-    )
-    plot_in = height_in - _MARGIN_IN["t"] - _MARGIN_IN["b"]
-    spans = panel_spans(across, space=0.05)
+        style, width_in=width_in, height_in=panels_in + top_in + _MARGIN_IN["b"],
+        margin_in=_MARGIN_IN | {"t": top_in},
+    )  # fmt: skip
+    add_legend(figure, style, entries, width_in=plot_in, above_in=top_in - ROW_IN / 2)
     counts = sorted({point.count for curve in curves for point in curve.points})
-    place = {count: at for at, count in enumerate(counts)}
     low = auroc_floor((point.auroc for curve in curves for point in curve.points), floor=0.4)
-    for number, curve in enumerate(curves):
-        row, column = divmod(number, across)
+    spans = panel_spans(len(targets), space=0.06 / plot_in)
+    at = {(c.source, c.target): c for c in curves}
+    places = [(i, j) for i, s in enumerate(sources) for j, t in enumerate(targets) if (s, t) in at]
+    for number, (i, j) in enumerate(places):
         suffix = str(number + 1) if number else ""
-        top = 1 - row * (_PANEL_IN + _SPACE_IN) / plot_in
-        last = number + across >= len(curves)
-        axis = {"domain": spans[column], "anchor": f"y{suffix}", "range": [-0.35, len(counts) - 0.65]}
-        axis |= {"tickvals": list(place.values()), "ticktext": [str(count) for count in counts]}
-        axis |= {"title": {"text": "labelled target answers"}} if last else {}
-        other = {"domain": [max(0.0, top - _PANEL_IN / plot_in), top], "anchor": f"x{suffix}"}
-        other |= {"range": [low, 1], "showgrid": True, **AUROC_TICKS}
-        other |= {"title": {"text": "AUROC"}} if column == 0 else {"showticklabels": False}
-        figure.update_layout({f"xaxis{suffix}": axis, f"yaxis{suffix}": other})
+        top = 1 - i * (_PANEL_IN + _SPACE_IN) / panels_in
+        bottom = max(0.0, top - _PANEL_IN / panels_in)
+        last = not any(row > i and column == j for row, column in places)
+        first = not any(row == i and column < j for row, column in places)
+        x_axis = _count_axis(counts, panel_in, named=last) | {"domain": spans[j], "anchor": f"y{suffix}"}
+        y_axis = {"domain": [bottom, top], "anchor": f"x{suffix}", "range": [low, 1], "showgrid": True}
+        y_axis |= AUROC_TICKS | ({} if first else {"showticklabels": False})
+        figure.update_layout({f"xaxis{suffix}": x_axis, f"yaxis{suffix}": y_axis})
         chance_line(figure, suffix=suffix)
-        _panel(figure, curve, _ceiling_of(result, curve), place, suffix)
-        title = f"<b>{style.name(curve.source)}</b> → <b>{style.name(curve.target)}</b>"
-        figure.add_annotation(
-            text=title, xref="paper", yref="paper", x=spans[column][0], y=top, xanchor="left",
-            yanchor="bottom", yshift=1, showarrow=False, font={"size": points(style.points)},
-        )  # fmt: skip
+        curve = at[sources[i], targets[j]]
+        _panel(figure, curve, _ceiling_of(result, curve), {n: k for k, n in enumerate(counts)}, suffix)
+    _names(figure, style, sources, heads, spans, panels_in)
+    return figure
+
+
+def _legend() -> list[Entry]:
     entries = [
         Entry(label=f"examples {training}", color=color, dash=mark.dash, symbol=mark.symbol)
         for training, (color, mark) in _LOOKS.items()
-    ] + [Entry(label="ceiling, all of the target", color=MUTED, dash="4px,2px")]
-    width = width_in - _MARGIN_IN["l"] - _MARGIN_IN["r"]
-    add_legend(figure, style, entries, width_in=width, above_in=top_in - ROW_IN / 2)
-    return figure
+    ]
+    return [*entries, Entry(label="ceiling, all of the target", color=MUTED, dash="4px,2px")]
+
+
+def _count_axis(counts: Sequence[int], panel_in: float, *, named: bool) -> dict[str, Any]:
+    """Counts at equal distances; every second one is written where panels are narrow."""
+    every = 1 if panel_in / len(counts) > _WIDE_IN / 6 else 2
+    axis: dict[str, Any] = {"range": [-0.35, len(counts) - 0.65], "tickvals": list(range(len(counts)))}
+    axis |= {"ticktext": [str(n) if k % every == 0 else "" for k, n in enumerate(counts)]}
+    return axis | ({} if named else {"showticklabels": False})
+
+
+def _wrapped(name: str, width_in: float, style: Style) -> str:
+    letters = int(width_in * 72 / (0.56 * style.points))
+    return "<br>".join(textwrap.wrap(name, max(letters, 1), break_long_words=False, break_on_hyphens=False))
+
+
+def _names(
+    figure: go.Figure, style: Style, sources: Sequence[str], heads: Sequence[str],
+    spans: Sequence[tuple[float, float]], panels_in: float,
+) -> None:  # fmt: skip
+    """Targets above their column, sources beside their row, and what is counted below."""
+    plain = {"xref": "paper", "yref": "paper", "showarrow": False, "borderpad": 0}
+    for text, span in zip(heads, spans, strict=True):
+        middle = (span[0] + span[1]) / 2
+        figure.add_annotation(
+            text=f"<b>{text}</b>", x=middle, y=1, yanchor="bottom", yshift=3, align="center", **plain
+        )
+    for i, source in enumerate(sources):
+        y = 1 - (i * (_PANEL_IN + _SPACE_IN) + _PANEL_IN / 2) / panels_in
+        name = _wrapped(style.name(source), _PANEL_IN * 1.1, style)
+        figure.add_annotation(
+            text=f"<b>{name}</b><br>AUROC", x=0, xanchor="right", xshift=-inches(0.22), y=y, yanchor="middle",
+            textangle=-90, align="center", **plain,
+        )  # fmt: skip
+    figure.add_annotation(
+        text="labelled target answers", x=0.5, y=0, yanchor="top", yshift=-inches(0.2), **plain
+    )
 
 
 def _ceiling_of(result: MatrixResult, curve: LearningCurve) -> Estimate | None:

@@ -17,6 +17,7 @@ from study.plots.style import (
     Style,
     auroc_floor,
     chance_line,
+    inches,
     interval,
     number,
     page,
@@ -46,7 +47,7 @@ def crossings(result: MatrixResult) -> list[Crossing]:
     for source in dict.fromkeys(fitted for fitted, _ in cells):
         others = {m.reader for m in result.models if m.answers == source}
         others |= {m.answers for m in result.models if m.reader == source}
-        for target in sorted(others - {source}, key=[m.name for m in result.models].index):
+        for target in [m.name for m in result.models if m.name in others - {source}]:
             ways = {
                 "nothing": (source, source),
                 "the weights": (target, source),
@@ -83,7 +84,10 @@ def same_text_figure(result: MatrixResult, style: Style | None = None) -> go.Fig
     for crossing in found:
         y -= _ROW_IN
         title = f"<b>{style.name(crossing.source)}</b> → <b>{style.name(crossing.target)}</b>"
-        row_text(figure, style, title, y + _ROW_IN / 2, left_in=_MARGIN_IN["l"] - 0.02, smaller=0)
+        figure.add_annotation(
+            text=title, xref="paper", x=0, xshift=-inches(_MARGIN_IN["l"] - 0.02), xanchor="left", borderpad=0,
+            y=y + _ROW_IN / 2, yanchor="middle", showarrow=False, bgcolor="white",  # over the line of chance
+        )  # fmt: skip
         for words, cell in crossing.rows:
             y -= _ROW_IN
             shown += [cell.auroc, *([cell.ceiling] if cell.ceiling else [])]

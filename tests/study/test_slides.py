@@ -62,7 +62,7 @@ def test_every_figure_of_a_result_becomes_a_slide(saved_result):
     drawn = draw_all(saved_result)
     for name, slide in for_style(drawn, Style(kind="slides")).items():
         assert (slide.layout.width, slide.layout.height) == (WIDTH, HEIGHT), name
-        assert slide.layout.font.size >= 18, name
+        assert slide.layout.font.size > 1.25 * drawn[name].layout.font.size, name
         margin = slide.layout.margin
         assert margin.l + margin.r < WIDTH, name
         assert margin.t + margin.b < HEIGHT, name
