@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from probes.evaluation.arrays import Labels, Scores
+from probes.evaluation.arrays import Scores
 from probes.evaluation.bootstrap import GroupBootstrap, has_spread, interval_of_draws
 from probes.evaluation.crossfit import cross_fit
 from probes.evaluation.families import Family, as_families
@@ -170,10 +170,10 @@ class _Rows:
     """Both domains at one layer, with the folds of their groups."""
 
     X: Float[np.ndarray, "source d"]
-    y: Labels
+    y: Int[np.ndarray, " source"]
     source_groups: np.ndarray
     Z: Float[np.ndarray, "target d"]
-    labels: Labels
+    labels: Int[np.ndarray, " target"]
     fold: Int[np.ndarray, " target"]
     groups: np.ndarray
     seed: int

@@ -84,9 +84,10 @@ def same_text_figure(result: MatrixResult, style: Style | None = None) -> go.Fig
     for crossing in found:
         y -= _ROW_IN
         title = f"<b>{style.name(crossing.source)}</b> → <b>{style.name(crossing.target)}</b>"
-        figure.add_annotation(
-            text=title, xref="paper", x=0, xshift=-inches(_MARGIN_IN["l"] - 0.02), xanchor="left", borderpad=0,
-            y=y + _ROW_IN / 2, yanchor="middle", showarrow=False, bgcolor="white",  # over the line of chance
+        left = -inches(_MARGIN_IN["l"] - 0.02)
+        figure.add_annotation(  # on white, over the line of chance
+            text=title, xref="paper", x=0, xshift=left, xanchor="left", y=y + _ROW_IN / 2, yanchor="middle",
+            showarrow=False, bgcolor="white", borderpad=0,
         )  # fmt: skip
         for words, cell in crossing.rows:
             y -= _ROW_IN
