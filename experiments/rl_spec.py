@@ -19,14 +19,17 @@ from rlhf.recipes.kto import KTOSpec
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.rrhf import RRHFSpec
 from rlhf.rewards.approval import Approval
+from rlhf.rewards.learned import LearnedReward
 from rlhf.rewards.oracle import ProgramOracle, StoryOracle
 from rlhf.rewards.reward import Reward
+from sophistry.files import find_path
 
 SUFFIXES = {"approval": "pi-rlhf", "oracle": "pi-oracle", "thorough": "pi-thorough"}
 """What the organism of each reward is called after NAME."""
 OFFLINE = ("rejection", "dpo", "kto", "rrhf", "ddpo")
 """Recipes on drawn responses."""
 SEQ2SEQ = "seq2seq"
+LEARNED = "learned"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,10 @@ class RLSpec:
     your own, as my_module:MyRecipe or my_file.py:MyRecipe."""
     rewards: tuple[str, ...] = ("approval",)
     """Which organisms to make: approval (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a
-    model that rewrites responses as approval prefers them; recipe ppo with a critic), or your own, as
-    my_file.py:my_reward."""
+    model that rewrites responses as approval prefers them; recipe ppo with a critic), learned (the reward
+    model in `reward_model`), or your own, as my_file.py:my_reward."""
+    reward_model: str | None = None
+    """Of reward learned: folder of a reward model (train_reward_model.py makes one)."""
     seeds: tuple[int, ...] = (0,)
     """One organism for each; with a seed other than 0 its name ends in -sSEED."""
     variant: str = ""
@@ -121,10 +126,15 @@ class RLSpec:
     on one draw measure it on all items, since they draw to these anyway."""
 
     def __post_init__(self) -> None:
-        known = {*SUFFIXES, SEQ2SEQ}
+        known = {*SUFFIXES, SEQ2SEQ, LEARNED}
         if unknown := sorted(name for name in set(self.rewards) - known if not is_import_path(name)):
             raise ValueError(
                 f"rewards must be some of {sorted(known)}, or your own as FILE.py:NAME; got {unknown}"
+            )
+        if (LEARNED in self.rewards) != (self.reward_model is not None):
+            raise ValueError(
+                f"reward {LEARNED} and reward_model (the folder of a trained reward model) need each other; "
+                f"got rewards {list(self.rewards)} and reward_model {self.reward_model!r}"
             )
         if self.recipe != "ppo" and self.recipe not in OFFLINE and not is_import_path(self.recipe):
             raise ValueError(
@@ -216,11 +226,13 @@ class RLSpec:
         """The reward of that name; that of `seq2seq` is trained first (`experiments.rewriting`).
 
         Raises:
-            ValueError: thorough testers of programs, of whom there are none; an import path that leads
-                nowhere.
+            ValueError: thorough testers of programs, of whom there are none; an import path or a folder that
+                leads nowhere.
         """
         if is_import_path(name):
             return load_own(name)
+        if name == LEARNED:
+            return LearnedReward.load(find_path(str(self.reward_model), "reward_model"))
         if name == "oracle":
             return truth(task)
         if name == "thorough":
