@@ -165,7 +165,8 @@ def check_bases(organisms: list[OpenOrganism], config: TransferConfig) -> None:
         return
     source = organisms[0]
     for organism in organisms[1:]:
-        if organism.name != "untrained" and organism.model.base_fingerprint != source.model.base_fingerprint:
+        same = organism.model.base_fingerprint == source.model.base_fingerprint
+        if not same and organism.name != "untrained":
             raise ConfigError(
                 f"{organism.role} {organism.name} stands on the base {organism.model.ref}, the source "
                 f"{source.name} on {source.model.ref}: directions of one mean nothing in the other. Leave it "
