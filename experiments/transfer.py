@@ -168,10 +168,10 @@ def check_bases(organisms: list[OpenOrganism], config: TransferConfig) -> None:
         same = organism.model.base_fingerprint == source.model.base_fingerprint
         if not same and organism.name != "untrained":
             raise ConfigError(
-                f"{organism.role} {organism.name} stands on the base {organism.model.ref}, the source "
-                f"{source.name} on {source.model.ref}: directions of one mean nothing in the other. Leave it "
-                "out (--preset own has no controls, --controls= leaves out those of a preset), or, where both "
-                "were trained from one base, all weights of them, say --reading.one_base false."
+                f"{organism.role} {organism.name} stands on the base {organism.model.ref}, the "
+                f"source {source.name} on {source.model.ref}: directions of one mean nothing in the other. "
+                "Leave it out (--preset own has no controls, --controls= leaves out those of a preset), or, "
+                "where both were trained from one base, all weights of them, say --reading.one_base false."
             )
 
 
