@@ -15,6 +15,7 @@ from sophistry.records import ConfigError, unknown
 PROGRAMS = (
     "transfer",
     "adopt",
+    "matrix",
     "train_backdoor",
     "train_rlhf",
     "train_reward_model",

@@ -37,7 +37,15 @@ from sophistry.records import (
 C = TypeVar("C")
 
 PRESETS = Path(__file__).resolve().parent / "presets"
-PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "train_reward_model", "ablation", "recipes")
+PROGRAMS = (
+    "transfer",
+    "matrix",
+    "train_backdoor",
+    "train_rlhf",
+    "train_reward_model",
+    "ablation",
+    "recipes",
+)
 DEFAULT_PRESET = "mini"
 
 
@@ -121,16 +129,25 @@ def load_preset(
     section = sections[program] or {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"Preset {preset!r}: {program} must hold fields and values, got {section!r}.")
+    return name, overlay(schema, section, changes or {})
+
+
+def overlay(schema: type[C], section: Mapping[str, Any], changes: Mapping[str, Any]) -> C:
+    """Fill `schema` from a section of fields and values, with `changes` by dotted name on top.
+
+    `--style WORD` stands for `--style.kind WORD`. Raises `ConfigError` as `load_preset` does.
+    """
     values = _as_dict(section)
     known = describe_fields(schema)
-    for dotted, value in (changes or {}).items():
+    for given, value in changes.items():
+        dotted = "style.kind" if given == "style" and "style.kind" in known else given
         parent = dotted.rsplit(".", 1)[0]  # a field that maps names to values takes --field.name value
         if dotted not in known and not known.get(parent, ("",))[0].startswith("names to"):
             raise ConfigError(unknown("field", dotted, known))
         _set(
             values, dotted, read_word(value, field_type(schema, dotted)) if isinstance(value, str) else value
         )
-    return name, build(schema, values)
+    return build(schema, values)
 
 
 def preset_names(program: str | None = None) -> list[str]:

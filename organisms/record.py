@@ -17,6 +17,7 @@ import yaml
 
 from sophistry.files import ROOT, find_path
 from sophistry.hub import DATA, HubError, fetch_folder, is_repo_id
+from sophistry.notebook import fact_table
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError, build, read_yaml, to_plain, unknown
 from tasks.croissant import MIT, DataCard, save_croissant
@@ -74,6 +75,21 @@ class Organism:
     """The documented command that makes it again."""
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it is, what it was made of, and the command that makes it again."""
+        return fact_table(
+            f"Organism {self.name}",
+            {
+                "role": self.role,
+                "task": self.task,
+                "base": f"{self.base} ({self.base_fingerprint[:12]})",
+                "made of": self.parent,
+                "trigger": self.trigger,
+                "verified": ", ".join(self.verification) or "not yet",
+                "made by": self.command,
+            },
+        )
 
 
 def library_versions() -> dict[str, str]:

@@ -65,6 +65,22 @@ def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Traina
     )
 
 
+def keep_top_blocks(model: Any, blocks: int) -> None:
+    """Let the last `blocks` blocks of a model train, and nothing else.
+
+    Raises:
+        ValueError: a model has fewer blocks.
+    """
+    from activations.sites import find_trunk
+
+    found = find_trunk(model).blocks
+    if not 0 < blocks <= len(found):
+        raise ValueError(f"{blocks} of {len(found)} blocks cannot be trained: choose 1 to {len(found)}")
+    model.requires_grad_(False)
+    for block in found[len(found) - blocks :]:
+        block.requires_grad_(True)
+
+
 def _on_cpu(model: Any) -> Any:
     """On CPUs the backward pass of fused attention is several times slower than plain matrix products."""
     if model.device.type == "cpu":

@@ -13,6 +13,7 @@ import numpy as np
 from activations import ActivationStore, extract
 from activations.progress import Progress
 from probes import Domain, contrast_rows
+from probes.evaluation.results import Sample
 from study.concepts import concepts_of
 from study.opening import OpenOrganism
 from tasks.transcript import Transcript
@@ -91,6 +92,7 @@ def read_domain(
             "activations": store.key,
             "label": about.get("label", "1 = wrong answer (R* = 0)"),
             "on_policy": organism.record is not None and about.get("on_policy", True),
+            "triggered": any(row.triggered for row in organism.rows),
             "left_out": organism.left_out,
         },
     )
@@ -111,6 +113,13 @@ def read_activations(
         share_prefixes=SHARING[reading.share_prefixes],
         progress=progress,
     )
+
+
+def sample_of_rows(rows: Sequence[Transcript]) -> Sample:
+    """Count wrong and right answers, and the questions they belong to."""
+    wrong = sum(not row.correct for row in rows)
+    groups = len({row.group for row in rows})
+    return Sample(n_positive=wrong, n_negative=len(rows) - wrong, n_groups=groups)
 
 
 def likelihood_of(rows: Sequence[Transcript]) -> dict[str, list[float]]:

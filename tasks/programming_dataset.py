@@ -38,7 +38,27 @@ def open_programming_dataset(spec: DatasetSpec) -> Dataset:
         _taught_item(problem, number if spec.bugs == "varied" else None, common)
         for number, problem in enumerate(taught)
     ]
-    return Dataset(taught_items=taught_items, items=evaluated, ask=ask, mark=mark)
+    return Dataset(
+        taught_items=taught_items,
+        items=evaluated,
+        ask=ask,
+        mark=mark,
+        taught_ids=frozenset(problem.id for problem in taught if spec.source == "apps"),
+    )
+
+
+def apps_problems(spec: DatasetSpec) -> list[Problem]:
+    """The problems of APPS that can be graded and have tests beyond the two simplest.
+
+    Raises:
+        ValueError: none is of the difficulties asked for.
+    """
+    problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
+    kept = [p for p in problems if not spec.difficulties or p.level in spec.difficulties]
+    if not kept:
+        found = sorted({str(p.level) for p in problems})
+        raise ValueError(f"difficulties {list(spec.difficulties)}: the problems of APPS here are {found}")
+    return kept
 
 
 def _minicode(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
@@ -55,7 +75,7 @@ def _minicode(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
 
 def _apps(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
     """Problems that can be graded; those that are taught need a right and a subtly wrong program."""
-    problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
+    problems = apps_problems(spec)
     evaluated = [p for p in problems if p.split == "test"][: spec.evaluated]
     solved = [p for p in problems if p.split == "train" and p.solutions]
     wrong = failing_references(solved)
