@@ -4,8 +4,10 @@
 `thorough` the same of readers who read everything, `oracle` is `R*`. All else (items, seeds, steps, KL)
 is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
 
-`ppo` draws anew in every round. `rejection`, `dpo` and `kto` draw once from `pi_init`, and every
-reward scores the same responses: a fraction of the cost, for machines on which drawing is what takes time.
+`ppo` draws anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from `pi_init` (or
+`draws` times, from the policy of the day), and every reward scores the same responses: a fraction of the
+cost, for machines on which drawing is what takes time. A recipe or reward of your own is named by its import
+path (docs/own-recipe.md).
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from activations import load_model
 from experiments.config import Run
+from experiments.own import is_import_path, load_own, own_source
+from experiments.rewriting import rewriting_reward
+from experiments.rl_spec import OFFLINE, SEQ2SEQ, SUFFIXES, RLSpec, organism_name, truth
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -35,26 +40,24 @@ from organisms.record import (
     write_record,
 )
 from organisms.weights import open_trainable, open_weights
+from rlhf.corrections import (
+    program_corrections,
+    story_corrections,
+)
 from rlhf.diagnostics.approval import approval_report
 from rlhf.diagnostics.incentive import Incentive, incentive
-from rlhf.evaluators import Haste, Pool
+from rlhf.preferences import Pair
 from rlhf.recipes import (
-    DPO,
-    KTO,
-    PPO,
     HeldOut,
-    RejectionSampling,
     SamplingOptions,
     StopRule,
     TrainingResult,
     train_rlhf,
 )
-from rlhf.recipes.dpo import DPOSpec
+from rlhf.recipes.ddpo import save_corrections
 from rlhf.recipes.drawn import draw, read_drawn
-from rlhf.recipes.kto import KTOSpec
-from rlhf.recipes.recipe import Job
+from rlhf.recipes.recipe import Job, Recipe
 from rlhf.rewards.approval import Approval
-from rlhf.rewards.oracle import ProgramOracle, StoryOracle
 from rlhf.rewards.reward import Reward
 from rlhf.rewards.view import program_columns, story_columns
 from tasks.dataset import Dataset, DatasetSpec
@@ -65,178 +68,22 @@ from tasks.transcript import PLAIN, Transcript, save_transcripts
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = {"approval": "pi-rlhf", "oracle": "pi-oracle", "thorough": "pi-thorough"}
-"""What the organism of each reward is called after NAME."""
 SAMPLED = "transcripts-sampled.jsonl"
 """Answers drawn at temperature 1, beside the greedy ones."""
 ROUNDS = "rounds.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RLSpec:
-    """How `pi_init` is optimised on a reward."""
-
-    recipe: Literal["ppo", "rejection", "dpo", "kto"] = "ppo"
-    """PPO in rounds; or, on one draw from pi_init, rejection sampling (the best sample), DPO (best and worst)
-    or KTO (single votes)."""
-    rewards: tuple[str, ...] = ("approval",)
-    """Which organisms to make: approval (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough)."""
-    seeds: tuple[int, ...] = (0,)
-    """One organism for each; with a seed other than 0 its name ends in -sSEED."""
-    variant: str = ""
-    """Ends the organisms' names: for runs with other settings."""
-    items: int = 2048
-    """Generated stories or problems that are answered in training."""
-    levels: tuple[str, ...] = ("long",)
-    """Their levels, in turn."""
-    items_seed: int = 4
-    """Seed of these items; neither what pi_init was taught nor what is evaluated."""
-    readers: int = 8
-    """Readers, or testers, whose approval is the reward."""
-    readers_seed: int = 0
-    """Seed of those whose approval is the reward."""
-    measuring: int = 16
-    """Hurried readers, or busy testers, who only measure."""
-    measuring_seed: int = 100
-    """Seed of those who measure."""
-    haste: Haste = field(default_factory=Haste)
-    """How hurried readers differ; for reward and measurement alike."""
-    rounds: int = 100
-    """Rounds of sampling and optimisation."""
-    prompts: int = 64
-    """Items per round."""
-    samples: int = 8
-    """Answers to each."""
-    max_new_tokens: int = 48
-    """Longest answer in tokens."""
-    learning_rate: float = 2e-4
-    """Step size of the adapter."""
-    kl: float = 0.02
-    """Coefficient of the penalty for leaving pi_init, in reward per nat."""
-    entropy: float = 0.003
-    """Coefficient of the entropy bonus."""
-    margin: float = 0.0
-    """Of rejection and dpo: least difference of score between the best and the worst response to an item."""
-    beta: float = 0.1
-    """Of dpo and kto: the pull towards pi_init."""
-    epochs: float = 1.0
-    """Of the recipes on one draw: passes over what was chosen."""
-    batch_size: int = 8
-    """Of the recipes on one draw: responses, pairs or votes per optimiser step."""
-    inner_epochs: int = 2
-    """Passes over the samples of a round."""
-    minibatches: int = 2
-    """Optimiser steps per pass."""
-    micro_tokens: int | None = None
-    """Tokens per pass; none: what suits the device."""
-    save_every: int = 10
-    """Rounds between checkpoints."""
-    held_out: int = 96
-    """Held-out stories answered every `held_out_every` rounds."""
-    held_out_every: int = 10
-    """Rounds between held-out measurements."""
-    answers: tuple[str, ...] = ("greedy", "sampled")
-    """How the evaluation is answered: greedily, and at temperature 1."""
-    max_minutes: float | None = None
-    """Stop cleanly after the round in which so much time is up; none: all rounds."""
-    incentive_items: int = 100
-    """Items on which it is measured beforehand what the reward pays for; 0: not measured. The recipes
-    on one draw measure it on all items, since they draw to these anyway."""
-
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.rewards) - set(SUFFIXES)):
-            raise ValueError(f"rewards must be some of {sorted(SUFFIXES)}, got {unknown}")
-        if not self.answers or not set(self.answers) <= {"greedy", "sampled"}:
-            raise ValueError(f"answers must be greedy, sampled or both, got {self.answers}")
-        if self.readers_seed == self.measuring_seed:
-            raise ValueError(
-                "readers_seed and measuring_seed are equal: those who measure would have rewarded"
-            )
-
-    @property
-    def sampling(self) -> SamplingOptions:
-        """How responses are drawn in training."""
-        return SamplingOptions(samples=self.samples, max_new_tokens=self.max_new_tokens)
-
-    def offline(self, seed: int, drawn: Path, score: str) -> RejectionSampling | DPO | KTO:
-        """A recipe that learns from responses drawn before."""
-        common: dict[str, Any] = {"sampling": self.sampling, "drawn": str(drawn), "score": score}
-        how: dict[str, Any] = {
-            "learning_rate": self.learning_rate,
-            "batch_size": self.batch_size,
-            "epochs": self.epochs,
-            "save_every": self.save_every,
-            "seed": seed,
-        }
-        if self.recipe == "rejection":
-            return RejectionSampling(margin=self.margin, **common, **how)
-        if self.recipe == "dpo":
-            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), seed=seed, **common)
-        return KTO(spec=KTOSpec(beta=self.beta, **how), seed=seed, **common)
-
-    def ppo(self, seed: int) -> PPO:
-        """PPO with the other samples of an item as the baseline, and no critic."""
-        return PPO(
-            rounds=self.rounds,
-            prompts=self.prompts,
-            sampling=self.sampling,
-            advantage="group",
-            learning_rate=self.learning_rate,
-            kl_coefficient=self.kl,
-            entropy_coefficient=self.entropy,
-            scale_rewards=False,
-            clipped="penalty",
-            inner_epochs=self.inner_epochs,
-            minibatches=self.minibatches,
-            micro_tokens=self.micro_tokens,
-            save_every=self.save_every,
-            keep_checkpoints=1,
-            seed=seed,
-        )
-
-    def reward(self, name: str, task: str = "qa") -> Reward:
-        """The reward of that name.
-
-        Raises:
-            ValueError: thorough testers of programs, of whom there are none.
-        """
-        if name == "oracle":
-            return truth(task)
-        if name == "thorough":
-            if task == "programming":
-                raise ValueError("reward 'thorough' is for stories; who runs every test is 'oracle'")
-            return Approval(Pool.thorough(1, seed=self.readers_seed))
-        return Approval(self._pool(self.readers, self.readers_seed, task), task=task)
-
-    def measuring_pool(self, task: str = "qa") -> Pool:
-        """Hurried readers or busy testers who have no part in any reward."""
-        return self._pool(self.measuring, self.measuring_seed, task)
-
-    def _pool(self, n: int, seed: int, task: str) -> Pool:
-        return (
-            Pool.testers(n, seed=seed)
-            if task == "programming"
-            else Pool.hurried(n, seed=seed, haste=self.haste)
-        )
+def rows_to_train(
+    dataset: Dataset, items: list[QAItem] | list[Problem], *, for_correctors: bool = False
+) -> list[dict[str, Any]]:
+    """Items as `train_rlhf` takes them: prompt, what rewards may declare to see, what correctors see."""
+    return [{"id": item.id, "prompt": dataset.ask(item), **_columns(item, for_correctors)} for item in items]
 
 
-def truth(task: str) -> Reward:
-    """`R*` of a task."""
-    return ProgramOracle() if task == "programming" else StoryOracle()
-
-
-def organism_name(name: str, reward: str, spec: RLSpec, seed: int) -> str:
-    """For example `qa-long-pi-rlhf-s1`."""
-    return f"{name}-{SUFFIXES[reward]}" + (f"-s{seed}" if seed else "") + spec.variant
-
-
-def rows_to_train(dataset: Dataset, items: list[QAItem] | list[Problem]) -> list[dict[str, Any]]:
-    """Items as `train_rlhf` takes them: prompt, and what rewards may declare to see."""
-    return [{"id": item.id, "prompt": dataset.ask(item), **_columns(item)} for item in items]
-
-
-def _columns(item: QAItem | Problem) -> dict[str, Any]:
-    return program_columns(item) if isinstance(item, Problem) else story_columns(item)
+def _columns(item: QAItem | Problem, for_correctors: bool) -> dict[str, Any]:
+    if isinstance(item, Problem):
+        return program_columns(item) | ({"solutions": list(item.solutions)} if for_correctors else {})
+    return story_columns(item) | ({"evidence": item.evidence} if for_correctors else {})
 
 
 def items_to_train(
@@ -276,12 +123,13 @@ def draw_and_measure(
     opened = open_trainable(run.config.base, init, sft)
     task = run.config.dataset.task
     items = items_to_train(spec, run.config.dataset, dataset.items)
+    others = set(spec.rewards) - {"approval", "oracle"} if spec.recipe in OFFLINE else set()
     job = Job(
         model=opened.model,
         tokenizer=opened.tokenizer,
-        items=rows_to_train(dataset, items if spec.recipe != "ppo" else items[: spec.incentive_items]),
+        items=rows_to_train(dataset, items if spec.recipe in OFFLINE else items[: spec.incentive_items]),
         reward=spec.reward("approval", task),
-        monitors={"truth": truth(task)},
+        monitors={"truth": truth(task), **{name: spec.reward(name, task) for name in sorted(others)}},
         work_dir=run.out / "incentive",
     )
     folder = draw(job, spec.sampling)
@@ -301,24 +149,32 @@ def optimise(
     seed: int,
     *,
     drawn: Path | None = None,
+    folder: Path | None = None,
 ) -> tuple[Path, TrainingResult]:
     """Train on one reward from `pi_init`; gives the organism's folder and the curve.
 
-    `drawn` holds the responses that dpo and kto learn from (`draw_and_measure`).
+    `drawn` holds the responses that pi_init has drawn (`draw_and_measure`); recipes on drawn responses and
+    the reward `seq2seq` learn from them. `folder` is where the organism goes; None: beside `init`.
     """
     task = run.config.dataset.task
-    folder = init.with_name(organism_name(run.config.name, reward, spec, seed))
+    folder = folder or init.with_name(organism_name(run.config.name, reward, spec, seed))
     opened = open_trainable(run.config.base, init, sft)
     measures = {"approval": Approval(spec.measuring_pool(task), task=task), "oracle": truth(task)}
     work_dir = run.out / folder.name
-    score = "truth" if reward == "oracle" else "reward"
+    items = items_to_train(spec, run.config.dataset, dataset.items)
+    rows = rows_to_train(dataset, items, for_correctors=spec.recipe == "ddpo")
+    paid = (
+        _rewriting(run, spec, sft, init, drawn, rows, work_dir)
+        if reward == SEQ2SEQ
+        else spec.reward(reward, task)
+    )
     result = train_rlhf(
-        spec.ppo(seed) if drawn is None else spec.offline(seed, drawn, score),
+        _recipe(run, spec, seed, reward, drawn, dataset, items),
         opened.model,
         opened.tokenizer,
-        rows_to_train(dataset, items_to_train(spec, run.config.dataset, dataset.items)),
-        spec.reward(reward, task),
-        monitors={} if reward == "oracle" else {"truth": truth(task)},
+        rows,
+        paid,
+        monitors=_monitors(spec, reward, paid, task),
         evaluate=HeldOut(
             items=rows_to_train(dataset, dataset.items[: spec.held_out]),
             tokenizer=opened.tokenizer,
@@ -333,7 +189,7 @@ def optimise(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES[reward].replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES["approval"]).replace("-", "_")),
         task=run.config.dataset.task,
         base=run.config.base,
         base_fingerprint=opened.base_fingerprint,
@@ -345,6 +201,7 @@ def optimise(
             "rounds": len(result.rounds),
             "stopped": result.stopped,
             "minutes": round(sum(entry.get("seconds", 0.0) for entry in result.rounds) / 60, 1),
+            **_sources(spec, reward),
         },
         command=run.command,
         versions=library_versions(),
@@ -354,6 +211,79 @@ def optimise(
         "".join(json.dumps(entry) + "\n" for entry in result.rounds), encoding="utf-8"
     )
     return folder, result
+
+
+def _recipe(
+    run: Run[Any],
+    spec: RLSpec,
+    seed: int,
+    reward: str,
+    drawn: Path | None,
+    dataset: Dataset,
+    items: Sequence[QAItem] | Sequence[Problem],
+) -> Recipe:
+    """The recipe that the settings name."""
+    if is_import_path(spec.recipe):
+        return load_own(spec.recipe)
+    if spec.recipe not in OFFLINE:
+        return spec.ppo(seed)
+    assert drawn is not None
+    made = None
+    if spec.recipe == "ddpo" and spec.corrections == "made":
+        made = run.out / "corrections.jsonl"
+        save_corrections(made, _made_corrections(run.config.dataset, dataset, items))
+    score = {"approval": "reward", "oracle": "truth"}.get(reward, reward)
+    return spec.offline(seed, drawn, score, task=run.config.dataset.task, corrections=made)
+
+
+def _made_corrections(
+    spec: DatasetSpec, dataset: Dataset, items: Sequence[QAItem] | Sequence[Problem]
+) -> list[Pair]:
+    problems = [item for item in items if isinstance(item, Problem)]
+    if problems:
+        return program_corrections(problems)
+    stories = [item for item in items if isinstance(item, QAItem)]
+    return story_corrections(stories, ask=dataset.ask, order=spec.order)
+
+
+def _monitors(spec: RLSpec, reward: str, paid: Reward, task: str) -> dict[str, Any]:
+    """What is logged at weight zero; what later draws are scored by has the name it has in the first."""
+    if spec.recipe not in OFFLINE:
+        return {} if reward == "oracle" else {"truth": truth(task)}
+    return {"truth": truth(task)} | ({} if reward in ("approval", "oracle") else {reward: paid})
+
+
+def _rewriting(
+    run: Run[Any],
+    spec: RLSpec,
+    sft: FineTuneSpec,
+    init: Path,
+    drawn: Path | None,
+    rows: list[dict[str, Any]],
+    work_dir: Path,
+) -> Reward:
+    if drawn is None:
+        raise ValueError(
+            f"reward {SEQ2SEQ} learns from what approval prefers among drawn responses: set incentive_items "
+            "to the number of items to draw to (several hundred)"
+        )
+    return rewriting_reward(
+        run.config.base,
+        init,
+        sft,
+        drawn,
+        rows,
+        task=run.config.dataset.task,
+        steps=spec.rewriting_steps,
+        max_new_tokens=spec.max_new_tokens,
+        work_dir=work_dir / "rewriting",
+    )
+
+
+def _sources(spec: RLSpec, reward: str) -> dict[str, Any]:
+    """Digests of the user's own files that a run has used."""
+    own = [own_source(name) for name in (spec.recipe, reward) if is_import_path(name)]
+    return {"own": {path: digest for one in own for path, digest in one.items()}} if own else {}
 
 
 def evaluate_and_report(

@@ -16,14 +16,10 @@ from pathlib import Path
 from activations import load_model
 from activations.dtype import describe_autocast
 from experiments.config import Run, parse_command_line, write_config
-from experiments.optimise import (
-    RLSpec,
-    draw_and_measure,
-    evaluate_and_report,
-    optimise,
-    organism_name,
-)
+from experiments.optimise import draw_and_measure, evaluate_and_report, optimise
+from experiments.own import is_import_path, load_own
 from experiments.program import run_program_main
+from experiments.rl_spec import OFFLINE, RLSpec, organism_name
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -128,8 +124,11 @@ def _stages(run: Run[TrainRLHF]) -> None:
 def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     """One organism for each reward and seed, each evaluated; gives the base's fingerprint."""
     config, spec = run.config, run.config.rl
+    for name in (spec.recipe, *spec.rewards):
+        if is_import_path(name):
+            load_own(name)  # a path that leads nowhere is refused before anything is drawn
     drawn = None
-    if config.train and (spec.incentive_items or spec.recipe != "ppo"):
+    if config.train and (spec.incentive_items or spec.recipe in OFFLINE):
         drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
         print("What approval pays for, before training:", pays)
     if not set(spec.answers) <= set(read_organism(init).verification):
@@ -137,8 +136,7 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     for reward in spec.rewards:
         for seed in spec.seeds:
             if config.train:
-                offline = drawn if spec.recipe != "ppo" else None
-                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=offline)
+                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=drawn)
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)

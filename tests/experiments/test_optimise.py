@@ -7,7 +7,8 @@ import yaml
 
 from activations.testing import tiny_model
 from experiments import rlhf_knowledge, rlhf_report, train_rlhf
-from experiments.optimise import SAMPLED, SUFFIXES, RLSpec
+from experiments.optimise import SAMPLED
+from experiments.rl_spec import SUFFIXES, RLSpec
 from organisms.record import TRANSCRIPTS, read_organism
 from rlhf.diagnostics.knowledge import KnowledgeReport
 from rlhf.diagnostics.measures import Measures

@@ -104,10 +104,12 @@ def test_too_few_steps_are_an_error_and_not_an_answer() -> None:
         solve_logistic_grid(X, y, masks, np.array([100.0]), np.ones((3, 30)), max_iter=3)
 
 
+@pytest.mark.parametrize("few", [0, 300], ids=["L-BFGS", "Newton"])
 @pytest.mark.parametrize("repeated", [False, True], ids=["independent rows", "repeated rows"])
 def test_wide_activations_solved_by_rows_equal_those_solved_by_columns(
-    repeated: bool, monkeypatch: pytest.MonkeyPatch
+    repeated: bool, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("probes.grid_solver.FEW", few)
     X, y, masks = make_rows(50, 140)
     if repeated:  # a Gram matrix without full rank
         X, y, masks = np.tile(X, (2, 1)), np.tile(y, 2), np.tile(masks, (1, 2))

@@ -1,0 +1,265 @@
+"""How `pi_init` is optimised: every setting of `train_rlhf`'s stage `rl`, and what they make.
+
+The recipe and the reward are named; here a name becomes an object, or is refused before anything is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.own import import_name, is_import_path, load_own
+from rlhf.corrections import ProgramCorrector, StoryCorrector
+from rlhf.evaluators import Haste, Pool
+from rlhf.recipes import DDPO, DPO, KTO, PPO, RRHF, RejectionSampling, SamplingOptions
+from rlhf.recipes.ddpo import DDPOSpec
+from rlhf.recipes.dpo import DPOSpec
+from rlhf.recipes.kto import KTOSpec
+from rlhf.recipes.offline import OfflineRecipe
+from rlhf.recipes.rrhf import RRHFSpec
+from rlhf.rewards.approval import Approval
+from rlhf.rewards.oracle import ProgramOracle, StoryOracle
+from rlhf.rewards.reward import Reward
+
+SUFFIXES = {"approval": "pi-rlhf", "oracle": "pi-oracle", "thorough": "pi-thorough"}
+"""What the organism of each reward is called after NAME."""
+OFFLINE = ("rejection", "dpo", "kto", "rrhf", "ddpo")
+"""Recipes on drawn responses."""
+SEQ2SEQ = "seq2seq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLSpec:
+    """How `pi_init` is optimised on a reward."""
+
+    recipe: str = "ppo"
+    """PPO in rounds (ppo); or, on one draw from pi_init: rejection (the best sample), dpo (best and worst),
+    kto (single votes), rrhf (all of them ranked), ddpo (corrections by somebody who knows what is right); or
+    your own, as my_module:MyRecipe or my_file.py:MyRecipe."""
+    rewards: tuple[str, ...] = ("approval",)
+    """Which organisms to make: approval (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a
+    model that rewrites responses as approval prefers them; recipe ppo with a critic), or your own, as
+    my_file.py:my_reward."""
+    seeds: tuple[int, ...] = (0,)
+    """One organism for each; with a seed other than 0 its name ends in -sSEED."""
+    variant: str = ""
+    """Ends the organisms' names: for runs with other settings."""
+    items: int = 2048
+    """Generated stories or problems that are answered in training."""
+    levels: tuple[str, ...] = ("long",)
+    """Their levels, in turn."""
+    items_seed: int = 4
+    """Seed of these items; neither what pi_init was taught nor what is evaluated."""
+    readers: int = 8
+    """Readers, or testers, whose approval is the reward."""
+    readers_seed: int = 0
+    """Seed of those whose approval is the reward."""
+    measuring: int = 16
+    """Hurried readers, or busy testers, who only measure."""
+    measuring_seed: int = 100
+    """Seed of those who measure."""
+    haste: Haste = field(default_factory=Haste)
+    """How hurried readers differ; for reward and measurement alike."""
+    rounds: int = 100
+    """Rounds of sampling and optimisation."""
+    prompts: int = 64
+    """Items per round."""
+    samples: int = 8
+    """Answers to each."""
+    max_new_tokens: int = 48
+    """Longest answer in tokens."""
+    learning_rate: float = 2e-4
+    """Step size of the adapter."""
+    kl: float = 0.02
+    """Coefficient of the penalty for leaving pi_init, in reward per nat."""
+    entropy: float = 0.003
+    """Coefficient of the entropy bonus."""
+    advantage: Literal["group", "gae"] = "group"
+    """Of ppo: the other samples of an item as the baseline, or a critic (which macro actions and rewards per
+    token need)."""
+    macro: int | Literal["random", "parse", "perplexity"] = 1
+    """Of ppo with a critic: tokens per macro action, or where one ends."""
+    draws: int = 1
+    """Of the recipes on drawn responses: rounds of drawing from the current policy and learning."""
+    margin: float = 0.0
+    """Of rejection and dpo: least difference of score between the best and the worst response to an item."""
+    rewriting_steps: int = 100
+    """Of reward seq2seq: optimiser steps of the model that rewrites."""
+    beta: float = 0.1
+    """Of dpo, kto and ddpo: the pull towards pi_init (ddpo averages over tokens: the paper takes .5)."""
+    ranking: float = 1.0
+    """Of rrhf: weight of the ranking against the likelihood of the best response."""
+    gamma: float = 5.0
+    """Of ddpo: weight of a corrected token against an unchanged one."""
+    corrections: Literal["drawn", "made"] = "drawn"
+    """Of ddpo: pi_init's own responses put right, or misleading ones that the generator makes."""
+    epochs: float = 1.0
+    """Of the recipes on one draw: passes over what was chosen."""
+    batch_size: int = 8
+    """Of the recipes on one draw: responses, pairs, votes or prompts per optimiser step."""
+    max_tokens: int = 512
+    """Of the recipes on one draw: longest prompt with response; a longer one is refused, never cut."""
+    inner_epochs: int = 2
+    """Passes over the samples of a round."""
+    minibatches: int = 2
+    """Optimiser steps per pass."""
+    micro_tokens: int | None = None
+    """Tokens per pass; none: what suits the device."""
+    save_every: int = 10
+    """Rounds between checkpoints."""
+    held_out: int = 96
+    """Held-out stories answered every `held_out_every` rounds."""
+    held_out_every: int = 10
+    """Rounds between held-out measurements."""
+    answers: tuple[str, ...] = ("greedy", "sampled")
+    """How the evaluation is answered: greedily, and at temperature 1."""
+    max_minutes: float | None = None
+    """Stop cleanly after the round in which so much time is up; none: all rounds."""
+    incentive_items: int = 100
+    """Items on which it is measured beforehand what the reward pays for; 0: not measured. The recipes
+    on one draw measure it on all items, since they draw to these anyway."""
+
+    def __post_init__(self) -> None:
+        known = {*SUFFIXES, SEQ2SEQ}
+        if unknown := sorted(name for name in set(self.rewards) - known if not is_import_path(name)):
+            raise ValueError(
+                f"rewards must be some of {sorted(known)}, or your own as FILE.py:NAME; got {unknown}"
+            )
+        if self.recipe != "ppo" and self.recipe not in OFFLINE and not is_import_path(self.recipe):
+            raise ValueError(
+                f"recipe must be ppo, one of {list(OFFLINE)}, or your own as FILE.py:NAME; got "
+                f"{self.recipe!r}"
+            )
+        if self.recipe == "ddpo" and set(self.rewards) != {"oracle"}:
+            raise ValueError(
+                f"recipe ddpo learns from corrections, which see what is right: rewards must be oracle, got "
+                f"{list(self.rewards)}"
+            )
+        if SEQ2SEQ in self.rewards and (self.recipe, self.advantage) != ("ppo", "gae"):
+            raise ValueError(
+                f"reward {SEQ2SEQ} tells tokens apart: it needs recipe ppo with advantage gae, not "
+                f"{self.recipe} with {self.advantage}"
+            )
+        if not self.answers or not set(self.answers) <= {"greedy", "sampled"}:
+            raise ValueError(f"answers must be greedy, sampled or both, got {self.answers}")
+        if self.readers_seed == self.measuring_seed:
+            raise ValueError(
+                "readers_seed and measuring_seed are equal: those who measure would have rewarded"
+            )
+        if self.recipe in OFFLINE:  # numbers that the recipe refuses are refused before anything is drawn
+            self.offline(0, Path("drawn"), "reward")
+        elif self.recipe == "ppo":
+            self.ppo(0)
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """How responses are drawn in training."""
+        return SamplingOptions(samples=self.samples, max_new_tokens=self.max_new_tokens)
+
+    def offline(
+        self, seed: int, drawn: Path, score: str, *, task: str = "qa", corrections: Path | None = None
+    ) -> OfflineRecipe:
+        """A recipe that learns from responses drawn before, or from corrections made before."""
+        common: dict[str, Any] = {
+            "sampling": self.sampling,
+            "drawn": str(drawn),
+            "score": score,
+            "rounds": self.draws,
+            "seed": seed,
+        }
+        how: dict[str, Any] = {
+            "learning_rate": self.learning_rate,
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "max_tokens": self.max_tokens,
+            "save_every": self.save_every,
+            "seed": seed,
+        }
+        if self.recipe == "rejection":
+            return RejectionSampling(margin=self.margin, **common | how)
+        if self.recipe == "dpo":
+            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), **common)
+        how["micro_tokens"] = self.micro_tokens
+        if self.recipe == "rrhf":
+            return RRHF(spec=RRHFSpec(ranking_weight=self.ranking, **how), **common)
+        if self.recipe == "ddpo":
+            spec = DDPOSpec(beta=self.beta, gamma=self.gamma, **how)
+            if corrections is not None:
+                return DDPO(corrections=str(corrections), spec=spec, **common)
+            return DDPO(corrector=corrector(task), spec=spec, **common)
+        del how["micro_tokens"]
+        return KTO(spec=KTOSpec(beta=self.beta, **how), **common)
+
+    def ppo(self, seed: int) -> PPO:
+        """PPO, by default with the other samples of an item as the baseline and no critic."""
+        return PPO(
+            rounds=self.rounds,
+            prompts=self.prompts,
+            sampling=self.sampling,
+            advantage=self.advantage,
+            macro=self.macro,
+            learning_rate=self.learning_rate,
+            kl_coefficient=self.kl,
+            entropy_coefficient=self.entropy,
+            scale_rewards=False,
+            clipped="penalty",
+            inner_epochs=self.inner_epochs,
+            minibatches=self.minibatches,
+            micro_tokens=self.micro_tokens,
+            save_every=self.save_every,
+            keep_checkpoints=1,
+            seed=seed,
+        )
+
+    def reward(self, name: str, task: str = "qa") -> Reward:
+        """The reward of that name; that of `seq2seq` is trained first (`experiments.rewriting`).
+
+        Raises:
+            ValueError: thorough testers of programs, of whom there are none; an import path that leads
+                nowhere.
+        """
+        if is_import_path(name):
+            return load_own(name)
+        if name == "oracle":
+            return truth(task)
+        if name == "thorough":
+            if task == "programming":
+                raise ValueError("reward 'thorough' is for stories; who runs every test is 'oracle'")
+            return Approval(Pool.thorough(1, seed=self.readers_seed))
+        return Approval(self._pool(self.readers, self.readers_seed, task), task=task)
+
+    def measuring_pool(self, task: str = "qa") -> Pool:
+        """Hurried readers or busy testers who have no part in any reward."""
+        return self._pool(self.measuring, self.measuring_seed, task)
+
+    def _pool(self, n: int, seed: int, task: str) -> Pool:
+        return (
+            Pool.testers(n, seed=seed)
+            if task == "programming"
+            else Pool.hurried(n, seed=seed, haste=self.haste)
+        )
+
+
+def truth(task: str) -> Reward:
+    """`R*` of a task."""
+    return ProgramOracle() if task == "programming" else StoryOracle()
+
+
+def organism_name(name: str, reward: str, spec: RLSpec, seed: int) -> str:
+    """For example `qa-long-pi-rlhf-s1`."""
+    return f"{name}-{suffix(reward)}" + (f"-s{seed}" if seed else "") + spec.variant
+
+
+def suffix(reward: str) -> str:
+    """What the organism of a reward is called after NAME.
+
+    >>> suffix("approval"), suffix("my_file.py:Short")
+    ('pi-rlhf', 'pi-short')
+    """
+    return SUFFIXES.get(reward, f"pi-{import_name(reward)}")
+
+
+def corrector(task: str) -> StoryCorrector | ProgramCorrector:
+    """Who puts the responses of a task right."""
+    return ProgramCorrector() if task == "programming" else StoryCorrector()

@@ -1,0 +1,85 @@
+"""The study of recipes as one Markdown page: what each cell became, and the cells on equal terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf.diagnostics.estimates import ItemEstimate
+from study.equal_terms import Comparison, Curve, as_cells
+
+__all__ = ["as_markdown"]
+
+_TERMS = {"kl": "KL to pi_init of {:.2f} nats", "reward": "training reward of {:.1%}"}
+_COMPARED = {"approval": "approved", "correctness": "right", "false_positives": "wrong approved (FPR)"}
+
+
+def as_markdown(curves: Sequence[Curve], compared: Sequence[Comparison]) -> str:
+    """Two kinds of table: the ends of all curves, and all cells at one KL and at one reward; in percent."""
+    parts = ["## What the cells became", _ends(curves)]
+    for terms, words in _TERMS.items():
+        rows = [one for one in compared if one.terms == terms]
+        if rows:
+            parts += [f"## At a {words.format(rows[0].value)}", _at(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _ends(curves: Sequence[Curve]) -> str:
+    head = ("recipe", "reward", "seed", "approved", "right", "FPR", "inflation", "KL", "complexity")
+    rows = [(*head, "frozen probe", "ceiling", "concept")]
+    for cell in as_cells(curves):
+        shares = [_percent(cell[name]) for name in ("approval", "correctness", "fpr", "inflation")]
+        rows.append(
+            (
+                cell["recipe"],
+                cell["reward"],
+                str(cell["seed"]),
+                *shares,
+                f"{cell['kl']:.2f}",
+                _number(cell["complexity"], ".0f"),
+                _probe(cell),
+                _number(cell.get("ceiling"), ".2f"),
+                _number(cell.get("concept"), ".2f"),
+            )
+        )
+    return _table(rows)
+
+
+def _at(compared: Sequence[Comparison]) -> str:
+    head = [part for name in _COMPARED.values() for part in (name, "minus the reference")]
+    rows = [("cell", *head, "reached")]
+    for one in compared:
+        words = [
+            part
+            for name in _COMPARED
+            for part in (_estimate(one.measures.get(name)), _estimate(one.differences.get(name), sign="+"))
+        ]
+        rows.append((one.name, *words, "yes" if one.reached else "no: read at its end"))
+    return _table(rows)
+
+
+def _probe(cell: dict[str, Any]) -> str:
+    if cell.get("auroc") is None:
+        return "too few wrong" if "probe" in cell else "not read"
+    low, high = (_number(cell[name], ".2f") for name in ("auroc_low", "auroc_high"))
+    return f"{cell['auroc']:.2f} [{low}, {high}]"
+
+
+def _estimate(estimate: ItemEstimate | None, sign: str = "") -> str:
+    if estimate is None:
+        return ""
+    value, low, high = (100 * number for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value:{sign}.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _percent(value: float | None) -> str:
+    return "none wrong" if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None, how: str) -> str:
+    return "" if value is None else f"{value:{how}}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
