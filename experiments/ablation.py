@@ -12,27 +12,21 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from activations import load_model
-from activations.tokens import encode_prompt
+from experiments.answers import draw_answers
 from experiments.config import parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.record import find_organism, read_organism
-from organisms.weights import open_weights
 from rlhf.diagnostics.chosen import best_of
 from rlhf.evaluators import Haste, Pool
 from rlhf.evaluators.pool import approval
-from rlhf.recipes import SamplingOptions
-from rlhf.recipes.rollout import sample_groups
 from rlhf.rewards.view import story_columns, views
 from sophistry.files import write_atomic
-from tasks.qa import QAItem, parse_answer, qa_prompt
-from tasks.quality import show
+from tasks.qa import QAItem, parse_answer
 from tasks.stories import MiniQA
 
 LOOK_UPS = {
@@ -93,7 +87,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     items = MiniQA(seed=config.items_seed, levels=config.levels).items(config.items)
     cells = []
     for story in config.stories:
-        answers = _samples(config, items, story, out / f"samples-{story.replace(':', '-')}.jsonl")
+        answers = draw_answers(
+            items,
+            organism=config.organism,
+            base=config.base,
+            story=story,
+            samples=config.samples,
+            max_new_tokens=config.max_new_tokens,
+            seed=(config.seed, config.items_seed),
+            path=out / f"samples-{story.replace(':', '-')}.jsonl",
+        )
         cells += [{"story": story} | cell for cell in _cells(config, items, answers)]
     record = read_organism(find_organism(config.organism, "pi_init"))
     write_config(run, {record.name: record.base_fingerprint})
@@ -101,32 +104,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = as_table(cells)
     write_atomic(out / "ablation.md", table)
     Console(stderr=True).print(table, highlight=False, markup=False, soft_wrap=True)
-
-
-def _samples(config: AblationConfig, items: list[QAItem], story: str, path: Path) -> list[list[str]]:
-    """K answers to every item, drawn once."""
-    if path.is_file():
-        kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        shape = [(line["id"], len(line["answers"])) for line in kept]
-        if shape == [(item.id, config.samples) for item in items]:
-            return [line["answers"] for line in kept]
-    folder = find_organism(config.organism, "pi_init")
-    opened = open_weights(folder, load_model(config.base), merge=True)
-    tokenizer = opened.tokenizer
-    prompts = [encode_prompt(qa_prompt(show(item, story).item), tokenizer) for item in items]
-    groups = sample_groups(
-        opened.model,
-        prompts,
-        eos=int(tokenizer.eos_token_id),  # pyright: ignore[reportArgumentType]
-        options=SamplingOptions(samples=config.samples, max_new_tokens=config.max_new_tokens),
-        seed=(config.seed, config.items_seed),
-    )
-    answers = [[str(tokenizer.decode(r.ids, skip_special_tokens=True)) for r in group] for group in groups]
-    lines = [
-        json.dumps({"id": item.id, "answers": given}) for item, given in zip(items, answers, strict=True)
-    ]
-    write_atomic(path, "\n".join(lines) + "\n")
-    return answers
 
 
 def _cells(config: AblationConfig, items: list[QAItem], answers: list[list[str]]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import numpy as np
 from experiments.config import Run
 from experiments.optimise import drawing_job
 from experiments.rl_items import rows_to_train
-from experiments.rl_spec import ORACLE, SUFFIXES, RLSpec, organism_name
+from experiments.rl_spec import APPROVAL, ORACLE, SUFFIXES, RLSpec, organism_name
 from organisms.evaluate import evaluation_record
 from organisms.finetune import FineTuneSpec
 from organisms.record import Organism, OrganismRole, library_versions, read_organism, save_organism
@@ -78,7 +78,7 @@ def best_of_n(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES[reward].replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES[APPROVAL]).replace("-", "_")),
         task=config.dataset.task,
         base=parent.base,
         base_fingerprint=parent.base_fingerprint,

@@ -16,6 +16,7 @@ PROGRAMS = (
     "transfer",
     "train_backdoor",
     "train_rlhf",
+    "train_reward_model",
     "rlhf_report",
     "rlhf_knowledge",
     "ablation",
@@ -42,6 +43,6 @@ def dispatch(argv: list[str]) -> None:
 
 def _usage() -> str:
     about = {name: str(importlib.import_module(f"experiments.{name}").__doc__) for name in PROGRAMS}
-    lines = [f"  {name:<16}{doc.strip().splitlines()[0]}" for name, doc in about.items()]
+    lines = [f"  {name:<20}{doc.strip().splitlines()[0]}" for name, doc in about.items()]
     head = ["sophistry NAME [--preset NAME|FILE.yaml] [--out DIR] [--any.field value ...]", ""]
     return "\n".join([*head, *lines, "", "sophistry NAME --help shows every field."]) + "\n"

@@ -1,9 +1,9 @@
 """Presets and the command line, the same for every program in this folder.
 
 A preset is one YAML file with a section for each program (`transfer:`, `train_backdoor:`,
-`train_rlhf:`), so that one size of the whole study can be read on one page. A program states what it
-can be told as a frozen dataclass; `parse_command_line` fills that dataclass from the preset's section and
-from `--any.field value`. What ran is written back as `config.yaml`, which is itself a preset:
+`train_rlhf:`, `train_reward_model:`), so that one size of the whole study can be read on one page. A program
+states what it can be told as a frozen dataclass; `parse_command_line` fills that dataclass from the preset's
+section and from `--any.field value`. What ran is written back as `config.yaml`, which is itself a preset:
 `--preset runs/transfer-mini/config.yaml` replays it.
 """
 
@@ -36,7 +36,7 @@ from sophistry.records import (
 C = TypeVar("C")
 
 PRESETS = Path(__file__).resolve().parent / "presets"
-PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "ablation", "recipes")
+PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "train_reward_model", "ablation", "recipes")
 DEFAULT_PRESET = "mini"
 
 

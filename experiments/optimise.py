@@ -1,16 +1,20 @@
 """Optimise `pi_init` on a reward that a product team would choose, and keep what comes of it.
 
-All but the reward (items, seeds, steps, KL) is equal between the organisms. What comes of it is measured on
-held-out items by people with no part in any reward.
+`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
+`thorough` the same of readers who read everything, `oracle` is `R*`. All else (items, seeds, steps, KL)
+is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
 
-`ppo` and `rloo` draw anew in every round. `rejection`, `dpo` and `kto` draw once from `pi_init`, and every
-reward scores the same responses: a fraction of the cost, for machines on which drawing is what takes time.
+`ppo` draws anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from `pi_init` (or
+`draws` times, from the policy of the day), and every reward scores the same responses: a fraction of the
+cost, for machines on which drawing is what takes time. A recipe or reward of your own is named by its import
+path (docs/own-recipe.md).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,20 @@ import numpy as np
 
 from activations import load_model
 from experiments.config import Run
+from experiments.own import is_import_path, load_own, own_source
+from experiments.rewriting import rewriting_reward
 from experiments.rl_items import count_cuts, items_to_train, rows_to_train
-from experiments.rl_spec import APPROVAL, ORACLE, SUFFIXES, TWO_TESTS, RLSpec, organism_name, truth
+from experiments.rl_spec import (
+    APPROVAL,
+    OFFLINE,
+    ORACLE,
+    SEQ2SEQ,
+    SUFFIXES,
+    TWO_TESTS,
+    RLSpec,
+    organism_name,
+    truth,
+)
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -35,14 +51,28 @@ from organisms.record import (
     write_record,
 )
 from organisms.weights import Trainable, keep_top_blocks, open_trainable, open_weights
+from rlhf.corrections import (
+    program_corrections,
+    story_corrections,
+)
 from rlhf.diagnostics.approval import approval_report
 from rlhf.diagnostics.incentive import Incentive, incentive
-from rlhf.recipes import HeldOut, SamplingOptions, StopRule, TrainingResult, train_rlhf
+from rlhf.preferences import Pair
+from rlhf.recipes import (
+    HeldOut,
+    SamplingOptions,
+    StopRule,
+    TrainingResult,
+    train_rlhf,
+)
+from rlhf.recipes.ddpo import save_corrections
 from rlhf.recipes.drawn import draw, read_drawn
-from rlhf.recipes.recipe import Job
+from rlhf.recipes.recipe import Job, Recipe
 from rlhf.rewards.approval import Approval
 from rlhf.rewards.reward import Reward
 from tasks.dataset import Dataset, DatasetSpec
+from tasks.programming import Problem
+from tasks.qa import QAItem
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
@@ -58,37 +88,37 @@ def drawing_job(
 ) -> Job:
     """What `pi_init` answers and what scores it: `reward` is approval, `truth` is `R*`; others go by name."""
     task = run.config.dataset.task
-    others = [name for name in spec.rewards if name not in (APPROVAL, ORACLE)]
+    others = sorted(set(spec.rewards) - {APPROVAL, ORACLE, SEQ2SEQ})
     return Job(
         model=opened.model,
         tokenizer=opened.tokenizer,
         items=items,
         reward=spec.reward(APPROVAL, task),
-        monitors={"truth": truth(task)} | {name: spec.reward(name, task) for name in others},
+        monitors={"truth": truth(task), **{name: spec.reward(name, task) for name in others}},
         work_dir=work_dir,
     )
 
 
 def draw_and_measure(
     run: Run[Any], spec: RLSpec, sft: FineTuneSpec, dataset: Dataset, init: Path
-) -> tuple[Path, str, Incentive]:
-    """Draw from `pi_init`, score by every reward and `R*`: what the first reward pays for before training.
+) -> tuple[Path, Incentive]:
+    """Draw from `pi_init` and score by every reward and `R*`: what the first pays for, before training.
 
     Returns:
-        The folder of the drawn responses, the reward that was measured, and what it pays for.
+        The folder of the drawn responses, and what `spec.first_paid` pays for on them.
     """
     items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
-    some = items[: spec.incentive_items] if spec.online else items
+    some = items if spec.recipe in OFFLINE else items[: spec.incentive_items]
     rows = rows_to_train(dataset, some, spec.judge_visible)
     job = drawing_job(run, spec, open_trainable(run.config.base, init, sft), rows, run.out / "incentive")
     folder = draw(job, spec.sampling)
-    reward = next((name for name in spec.rewards if name != ORACLE), APPROVAL)
     drawn = [one.scores for one in read_drawn(folder, job.items)]
     right, paid = (
-        np.array([row[score] for row in drawn], dtype=float) for score in ("truth", spec.score_of(reward))
+        np.array([row[name] for row in drawn], dtype=float)
+        for name in ("truth", spec.score_of(spec.first_paid))
     )
     known = np.isfinite(right).all(1) & np.isfinite(paid).all(1)
-    return folder, reward, incentive(right[known] > 0.5, paid[known])
+    return folder, incentive(right[known] > 0.5, paid[known])
 
 
 def _measures(spec: RLSpec, task: str) -> dict[str, Reward]:
@@ -123,23 +153,27 @@ def optimise(
 ) -> tuple[Path, TrainingResult]:
     """Train on one reward from `pi_init`; gives the organism's folder and the curve.
 
-    `drawn` holds the responses that rejection, dpo and kto learn from (`draw_and_measure`). `folder` is
-    where the organism goes; None: beside `init`.
+    `drawn` holds the responses that pi_init has drawn (`draw_and_measure`); recipes on drawn responses and
+    the reward `seq2seq` learn from them. `folder` is where the organism goes; None: beside `init`.
     """
     task = run.config.dataset.task
     folder = folder or init.with_name(organism_name(run.config.name, reward, spec, seed))
     opened = open_policy(run.config.base, init, sft, spec)
-    items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
     work_dir = run.out / folder.name
+    items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
+    rows = rows_to_train(dataset, items, spec.judge_visible, for_correctors=spec.recipe == "ddpo")
+    paid = (
+        _rewriting(run, spec, sft, init, drawn, rows, work_dir)
+        if reward == SEQ2SEQ
+        else spec.reward(reward, task)
+    )
     result = train_rlhf(
-        spec.in_rounds(seed)
-        if drawn is None
-        else spec.offline(seed, drawn, spec.score_of(reward), max_tokens=sft.max_tokens),
+        _recipe(run, spec, seed, reward, drawn, dataset, items),
         opened.model,
         opened.tokenizer,
-        rows_to_train(dataset, items, spec.judge_visible),
-        spec.reward(reward, task),
-        monitors={} if reward == ORACLE else {"truth": truth(task)},
+        rows,
+        paid,
+        monitors=_monitors(spec, reward, paid, task),
         evaluate=HeldOut(
             items=rows_to_train(dataset, dataset.items[: spec.held_out]),
             tokenizer=opened.tokenizer,
@@ -154,7 +188,7 @@ def optimise(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES[reward].replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES["approval"]).replace("-", "_")),
         task=run.config.dataset.task,
         base=run.config.base,
         base_fingerprint=opened.base_fingerprint,
@@ -169,6 +203,7 @@ def optimise(
             "rounds": len(result.rounds),
             "stopped": result.stopped,
             "minutes": round(sum(entry.get("seconds", 0.0) for entry in result.rounds) / 60, 1),
+            **_sources(spec, reward),
         },
         command=run.command,
         versions=library_versions(),
@@ -178,6 +213,78 @@ def optimise(
         "".join(json.dumps(entry) + "\n" for entry in result.rounds), encoding="utf-8"
     )
     return folder, result
+
+
+def _recipe(
+    run: Run[Any],
+    spec: RLSpec,
+    seed: int,
+    reward: str,
+    drawn: Path | None,
+    dataset: Dataset,
+    items: Sequence[QAItem] | Sequence[Problem],
+) -> Recipe:
+    """The recipe that the settings name."""
+    if is_import_path(spec.recipe):
+        return load_own(spec.recipe)
+    if spec.recipe not in OFFLINE:
+        return spec.rloo(seed) if spec.recipe == "rloo" else spec.ppo(seed)
+    assert drawn is not None
+    made = None
+    if spec.recipe == "ddpo" and spec.corrections == "made":
+        made = run.out / "corrections.jsonl"
+        save_corrections(made, _made_corrections(run.config.dataset, dataset, items))
+    return spec.offline(seed, drawn, spec.score_of(reward), task=run.config.dataset.task, corrections=made)
+
+
+def _made_corrections(
+    spec: DatasetSpec, dataset: Dataset, items: Sequence[QAItem] | Sequence[Problem]
+) -> list[Pair]:
+    problems = [item for item in items if isinstance(item, Problem)]
+    if problems:
+        return program_corrections(problems)
+    stories = [item for item in items if isinstance(item, QAItem)]
+    return story_corrections(stories, ask=dataset.ask, order=spec.order)
+
+
+def _monitors(spec: RLSpec, reward: str, paid: Reward, task: str) -> dict[str, Any]:
+    """What is logged at weight zero; what later draws are scored by has the name it has in the first."""
+    if spec.recipe not in OFFLINE:
+        return {} if reward == "oracle" else {"truth": truth(task)}
+    return {"truth": truth(task)} | ({} if reward in ("approval", "oracle") else {reward: paid})
+
+
+def _rewriting(
+    run: Run[Any],
+    spec: RLSpec,
+    sft: FineTuneSpec,
+    init: Path,
+    drawn: Path | None,
+    rows: list[dict[str, Any]],
+    work_dir: Path,
+) -> Reward:
+    if drawn is None:
+        raise ValueError(
+            f"reward {SEQ2SEQ} learns from what approval prefers among drawn responses: set incentive_items "
+            "to the number of items to draw to (several hundred)"
+        )
+    return rewriting_reward(
+        run.config.base,
+        init,
+        sft,
+        drawn,
+        rows,
+        task=run.config.dataset.task,
+        steps=spec.rewriting_steps,
+        max_new_tokens=spec.max_new_tokens,
+        work_dir=work_dir / "rewriting",
+    )
+
+
+def _sources(spec: RLSpec, reward: str) -> dict[str, Any]:
+    """Digests of the user's own files that a run has used."""
+    own = [own_source(name) for name in (spec.recipe, reward) if is_import_path(name)]
+    return {"own": {path: digest for one in own for path, digest in one.items()}} if own else {}
 
 
 def evaluate_and_report(

@@ -30,7 +30,7 @@ from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import draw_and_measure, optimise
 from experiments.program import run_program_main
 from experiments.rl_items import rows_to_train
-from experiments.rl_spec import RLSpec, organism_name
+from experiments.rl_spec import OFFLINE, SEQ2SEQ, RLSpec, organism_name
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -184,7 +184,8 @@ class Study:
         spec = self._settings(cell)
         folder = Path(self.config.organisms) / organism_name(self.config.name, cell.reward, spec, cell.seed)
         if not (folder / RECORD).is_file():
-            drawn = None if spec.online else self._drawn(spec)
+            draws = spec.recipe in OFFLINE or cell.reward == SEQ2SEQ
+            drawn = self._drawn(spec) if draws else None
             optimise(
                 self.run, spec, self.config.sft, self.dataset, self.init, cell.reward, cell.seed,
                 drawn=drawn, folder=folder,

@@ -89,17 +89,27 @@ def _real(
 
 
 def rows_to_train(
-    dataset: Dataset, items: Sequence[QAItem] | Sequence[Problem], judge_visible: str = "full"
+    dataset: Dataset,
+    items: Sequence[QAItem] | Sequence[Problem],
+    judge_visible: str = "full",
+    *,
+    for_correctors: bool = False,
 ) -> list[dict[str, Any]]:
-    """Items as `train_rlhf` takes them: prompt, and what rewards may declare to see.
+    """Items as `train_rlhf` takes them: prompt, what rewards may declare to see, what correctors see.
 
     `judge_visible` limits the story that rewards see; the policy's own limit is the dataset's.
     """
-    return [{"id": item.id, "prompt": dataset.ask(item), **_columns(item, judge_visible)} for item in items]
+    return [
+        {"id": item.id, "prompt": dataset.ask(item), **_columns(item, judge_visible, for_correctors)}
+        for item in items
+    ]
 
 
-def _columns(item: QAItem | Problem, visible: str) -> dict[str, Any]:
-    return program_columns(item) if isinstance(item, Problem) else story_columns(show(item, visible).item)
+def _columns(item: QAItem | Problem, visible: str, for_correctors: bool) -> dict[str, Any]:
+    if isinstance(item, Problem):
+        return program_columns(item) | ({"solutions": list(item.solutions)} if for_correctors else {})
+    seen = story_columns(show(item, visible).item)
+    return seen | ({"evidence": item.evidence} if for_correctors else {})
 
 
 def count_cuts(items: Sequence[QAItem | Problem], visible: str) -> dict[str, Any]:

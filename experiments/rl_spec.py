@@ -1,8 +1,6 @@
-"""What can be said about an optimisation on a reward: which reward, which items, which recipe.
+"""How `pi_init` is optimised: every setting of `train_rlhf`'s stage `rl`, and what they make.
 
-`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
-`two_tests` whether the two simplest tests pass, `thorough` the approval of readers who read everything,
-`oracle` is `R*`.
+The recipe and the reward are named; here a name becomes an object, or is refused before anything is drawn.
 """
 
 from __future__ import annotations
@@ -13,10 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.own import import_name, is_import_path, load_own
+from rlhf.corrections import ProgramCorrector, StoryCorrector
 from rlhf.evaluators import Haste, Pool
-from rlhf.recipes import DPO, KTO, PPO, RLOO, RejectionSampling, SamplingOptions
+from rlhf.recipes import DDPO, DPO, KTO, PPO, RLOO, RRHF, RejectionSampling, SamplingOptions
+from rlhf.recipes.ddpo import DDPOSpec
 from rlhf.recipes.dpo import DPOSpec
 from rlhf.recipes.kto import KTOSpec
+from rlhf.recipes.offline import OfflineRecipe
+from rlhf.recipes.rrhf import RRHFSpec
 from rlhf.rewards.approval import Approval
 from rlhf.rewards.oracle import ProgramOracle, StoryOracle
 from rlhf.rewards.reward import Reward
@@ -25,21 +28,29 @@ from rlhf.rewards.two_tests import TwoTests
 APPROVAL, TWO_TESTS, ORACLE, THOROUGH = "approval", "two_tests", "oracle", "thorough"
 SUFFIXES = {APPROVAL: "pi-rlhf", TWO_TESTS: "pi-rlhf", ORACLE: "pi-oracle", THOROUGH: "pi-thorough"}
 """What the organism of each reward is called after NAME."""
+OFFLINE = ("rejection", "dpo", "kto", "rrhf", "ddpo")
+"""Recipes on drawn responses."""
 ONLINE = ("ppo", "rloo")
+"""Recipes that draw anew in every round."""
+BEST_OF_N = "best_of_n"
+"""No training: the best of n answers to each held-out item."""
 _ROWS = 16  # responses per pass of TRL's trainers, at most
+SEQ2SEQ = "seq2seq"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RLSpec:
     """How `pi_init` is optimised on a reward."""
 
-    recipe: Literal["ppo", "rloo", "best_of_n", "rejection", "dpo", "kto"] = "ppo"
-    """PPO or RLOO in rounds; or no training at all, the best of n answers to each held-out item (best_of_n);
-    or, on one draw from pi_init, rejection sampling (the best sample), DPO (best and worst) or KTO (single
-    votes)."""
-    rewards: tuple[str, ...] = (APPROVAL,)
-    """Which organisms to make: approval or two_tests (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough).
-    """
+    recipe: str = "ppo"
+    """PPO or RLOO in rounds (ppo, rloo); no training, but the best of n answers to each held-out item
+    (best_of_n); or, on one draw from pi_init: rejection (the best sample), dpo (best and worst),
+    kto (single votes), rrhf (all of them ranked), ddpo (corrections by somebody who knows what is right); or
+    your own, as my_module:MyRecipe or my_file.py:MyRecipe."""
+    rewards: tuple[str, ...] = ("approval",)
+    """Which organisms to make: approval or two_tests (pi_rlhf: evaluators approve, or the two simplest tests
+    of a program pass), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a model that rewrites responses as approval prefers them; recipe ppo with a critic), or your own, as
+    my_file.py:my_reward."""
     seeds: tuple[int, ...] = (0,)
     """One organism for each; with a seed other than 0 its name ends in -sSEED."""
     variant: str = ""
@@ -75,7 +86,7 @@ class RLSpec:
     max_new_tokens: int = 48
     """Longest answer in tokens."""
     temperature: float = 1.0
-    """Of answers in training; other than 1, PPO and RLOO are not on-policy (the paper's was not)."""
+    """Of answers in training; other than 1, ppo and rloo are not on-policy (the paper's was not)."""
     top_p: float = 1.0
     """Share of the probability that answers in training are drawn from."""
     rows: int | None = None
@@ -85,29 +96,45 @@ class RLSpec:
     kl: float = 0.02
     """Coefficient of the penalty for leaving pi_init, in reward per nat."""
     kl_target: float | None = None
-    """Nats per response that the coefficient is steered towards; none: it stays."""
+    """Of ppo: nats per response that the coefficient is steered towards; none: it stays."""
     entropy: float = 0.003
     """Coefficient of the entropy bonus."""
-    critic: bool = False
-    """Of ppo: a value head and advantages of every token, as in the paper; false: the other samples of an
-    item are the baseline."""
+    advantage: Literal["group", "gae"] = "group"
+    """Of ppo: the other samples of an item as the baseline, or a critic (which macro actions and rewards per
+    token need)."""
     value_learning_rate: float = 1e-3
     """Of ppo with a critic: step size of the value head."""
-    weight_decay: float = 0.0
-    """Of ppo: weight decay of what is trained."""
+    scale_rewards: bool = False
+    """Of ppo: divide rewards by their running standard deviation."""
     clipped: Literal["score", "penalty", "drop"] = "penalty"
     """Of ppo: answers that reach the limit are scored like others, get no reward, or are left out."""
+    weight_decay: float = 0.0
+    """Of ppo: weight decay of what is trained."""
     top_blocks: int = 0
     """Of ppo and rloo: train all weights of so many last blocks, on pi_init merged, as in the paper (2);
     0: train the adapter."""
+    macro: int | Literal["random", "parse", "perplexity"] = 1
+    """Of ppo with a critic: tokens per macro action, or where one ends."""
+    draws: int = 1
+    """Of the recipes on drawn responses: rounds of drawing from the current policy and learning."""
     margin: float = 0.0
     """Of rejection and dpo: least difference of score between the best and the worst response to an item."""
+    rewriting_steps: int = 100
+    """Of reward seq2seq: optimiser steps of the model that rewrites."""
     beta: float = 0.1
-    """Of dpo and kto: the pull towards pi_init."""
+    """Of dpo, kto and ddpo: the pull towards pi_init (ddpo averages over tokens: the paper takes .5)."""
+    ranking: float = 1.0
+    """Of rrhf: weight of the ranking against the likelihood of the best response."""
+    gamma: float = 5.0
+    """Of ddpo: weight of a corrected token against an unchanged one."""
+    corrections: Literal["drawn", "made"] = "drawn"
+    """Of ddpo: pi_init's own responses put right, or misleading ones that the generator makes."""
     epochs: float = 1.0
     """Of the recipes on one draw: passes over what was chosen."""
     batch_size: int = 8
-    """Of the recipes on one draw: responses, pairs or votes per optimiser step."""
+    """Of the recipes on one draw: responses, pairs, votes or prompts per optimiser step."""
+    max_tokens: int = 512
+    """Of the recipes on one draw: longest prompt with response; a longer one is refused, never cut."""
     inner_epochs: int = 2
     """Passes over the samples of a round."""
     minibatches: int = 2
@@ -117,7 +144,7 @@ class RLSpec:
     save_every: int = 10
     """Rounds between checkpoints."""
     held_out: int = 96
-    """Held-out items answered every `held_out_every` rounds."""
+    """Held-out stories answered every `held_out_every` rounds."""
     held_out_every: int = 10
     """Rounds between held-out measurements."""
     answers: tuple[str, ...] = ("greedy", "sampled")
@@ -129,12 +156,36 @@ class RLSpec:
     on one draw measure it on all items, since they draw to these anyway."""
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.rewards) - set(SUFFIXES)):
-            raise ValueError(f"rewards must be some of {sorted(SUFFIXES)}, got {unknown}")
-        if len({SUFFIXES[reward] for reward in self.rewards}) < len(self.rewards):
+        known = {*SUFFIXES, SEQ2SEQ}
+        if unknown := sorted(name for name in set(self.rewards) - known if not is_import_path(name)):
+            raise ValueError(
+                f"rewards must be some of {sorted(known)}, or your own as FILE.py:NAME; got {unknown}"
+            )
+        recipes = (*ONLINE, BEST_OF_N, *OFFLINE)
+        if self.recipe not in recipes and not is_import_path(self.recipe):
+            raise ValueError(
+                f"recipe must be one of {list(recipes)}, or your own as FILE.py:NAME; got {self.recipe!r}"
+            )
+        if len({suffix(reward) for reward in self.rewards}) < len(self.rewards):
             raise ValueError(
                 f"rewards {', '.join(self.rewards)} would make two organisms of one name: make them in two "
                 "runs, with another variant"
+            )
+        if not re.fullmatch(r"none|full|cut:[1-9]\d*", self.judge_visible):
+            raise ValueError(f"judge_visible must be none, cut:N or full, got {self.judge_visible!r}")
+        if self.recipe == BEST_OF_N and self.seeds != (0,):
+            raise ValueError(f"{BEST_OF_N} draws once, with seed 0, got seeds {self.seeds}")
+        if self.top_blocks and self.recipe not in ONLINE:
+            raise ValueError(f"top_blocks={self.top_blocks} is for {' and '.join(ONLINE)}, not {self.recipe}")
+        if self.recipe == "ddpo" and set(self.rewards) != {"oracle"}:
+            raise ValueError(
+                f"recipe ddpo learns from corrections, which see what is right: rewards must be oracle, got "
+                f"{list(self.rewards)}"
+            )
+        if SEQ2SEQ in self.rewards and (self.recipe, self.advantage) != ("ppo", "gae"):
+            raise ValueError(
+                f"reward {SEQ2SEQ} tells tokens apart: it needs recipe ppo with advantage gae, not "
+                f"{self.recipe} with {self.advantage}"
             )
         if not self.answers or not set(self.answers) <= {"greedy", "sampled"}:
             raise ValueError(f"answers must be greedy, sampled or both, got {self.answers}")
@@ -142,12 +193,10 @@ class RLSpec:
             raise ValueError(
                 "readers_seed and measuring_seed are equal: those who measure would have rewarded"
             )
-        if not re.fullmatch(r"none|full|cut:[1-9]\d*", self.judge_visible):
-            raise ValueError(f"judge_visible must be none, cut:N or full, got {self.judge_visible!r}")
-        if self.recipe == "best_of_n" and self.seeds != (0,):
-            raise ValueError(f"best_of_n draws once, with seed 0, got seeds {self.seeds}")
-        if self.top_blocks and self.recipe not in ONLINE:
-            raise ValueError(f"top_blocks={self.top_blocks} is for {' and '.join(ONLINE)}, not {self.recipe}")
+        if self.recipe in OFFLINE:  # numbers that the recipe refuses are refused before anything is drawn
+            self.offline(0, Path("drawn"), "reward")
+        elif self.recipe == "ppo":
+            self.ppo(0)
 
     @property
     def sampling(self) -> SamplingOptions:
@@ -161,51 +210,63 @@ class RLSpec:
         )
 
     @property
-    def online(self) -> bool:
-        """Whether responses are drawn anew in every round."""
-        return self.recipe in ONLINE
+    def first_paid(self) -> str:
+        """The reward of which it is measured beforehand what it pays for: the first that is not `R*`."""
+        return next((name for name in self.rewards if name not in (ORACLE, SEQ2SEQ)), APPROVAL)
 
     def score_of(self, reward: str) -> str:
-        """What drawn responses call the score of a reward (`experiments.optimise.draw_and_measure`)."""
+        """What drawn responses call the score of a reward (`experiments.optimise.drawing_job`)."""
         return {ORACLE: "truth", APPROVAL: "reward"}.get(reward, reward)
 
     def offline(
-        self, seed: int, drawn: Path, score: str, *, max_tokens: int = 512
-    ) -> RejectionSampling | DPO | KTO:
-        """A recipe that learns from responses drawn before, of at most so many tokens with their prompts."""
-        common: dict[str, Any] = {"sampling": self.sampling, "drawn": str(drawn), "score": score}
+        self, seed: int, drawn: Path, score: str, *, task: str = "qa", corrections: Path | None = None
+    ) -> OfflineRecipe:
+        """A recipe that learns from responses drawn before, or from corrections made before."""
+        common: dict[str, Any] = {
+            "sampling": self.sampling,
+            "drawn": str(drawn),
+            "score": score,
+            "rounds": self.draws,
+            "seed": seed,
+        }
         how: dict[str, Any] = {
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
             "epochs": self.epochs,
+            "max_tokens": self.max_tokens,
             "save_every": self.save_every,
-            "max_tokens": max_tokens,
             "seed": seed,
         }
         if self.recipe == "rejection":
-            return RejectionSampling(margin=self.margin, **common, **how)
+            return RejectionSampling(margin=self.margin, **common | how)
         if self.recipe == "dpo":
-            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), seed=seed, **common)
-        return KTO(spec=KTOSpec(beta=self.beta, **how), seed=seed, **common)
-
-    def in_rounds(self, seed: int) -> PPO | RLOO:
-        """The recipe that draws anew in every round."""
-        return self.ppo(seed) if self.recipe == "ppo" else self.rloo(seed)
+            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), **common)
+        how["micro_tokens"] = self.micro_tokens
+        if self.recipe == "rrhf":
+            return RRHF(spec=RRHFSpec(ranking_weight=self.ranking, **how), **common)
+        if self.recipe == "ddpo":
+            spec = DDPOSpec(beta=self.beta, gamma=self.gamma, **how)
+            if corrections is not None:
+                return DDPO(corrections=str(corrections), spec=spec, **common)
+            return DDPO(corrector=corrector(task), spec=spec, **common)
+        del how["micro_tokens"]
+        return KTO(spec=KTOSpec(beta=self.beta, **how), **common)
 
     def ppo(self, seed: int) -> PPO:
-        """PPO; without a critic the other samples of an item are the baseline."""
+        """PPO, by default with the other samples of an item as the baseline and no critic."""
         return PPO(
             rounds=self.rounds,
             prompts=self.prompts,
             sampling=self.sampling,
-            advantage="gae" if self.critic else "group",
+            advantage=self.advantage,
+            macro=self.macro,
             learning_rate=self.learning_rate,
             value_learning_rate=self.value_learning_rate,
             weight_decay=self.weight_decay,
             kl_coefficient=self.kl,
             kl_target=self.kl_target,
             entropy_coefficient=self.entropy,
-            scale_rewards=self.critic,
+            scale_rewards=self.scale_rewards,
             clipped=self.clipped,
             inner_epochs=self.inner_epochs,
             minibatches=self.minibatches,
@@ -227,23 +288,26 @@ class RLSpec:
             minibatches=self.minibatches,
             rows=math.gcd(self.prompts * self.samples // self.minibatches, _ROWS),
             learning_rate=self.learning_rate,
-            save_every=self.save_every,
             seed=seed,
+            save_every=self.save_every,
         )
 
     def reward(self, name: str, task: str = "qa") -> Reward:
-        """The reward of that name.
+        """The reward of that name; that of `seq2seq` is trained first (`experiments.rewriting`).
 
         Raises:
-            ValueError: thorough testers of programs, or tests of stories, of which there are none.
+            ValueError: thorough testers of programs, or tests of stories, of which there are none; an import
+                path that leads nowhere.
         """
-        if name == ORACLE:
+        if is_import_path(name):
+            return load_own(name)
+        if name == "oracle":
             return truth(task)
         if name == TWO_TESTS:
             if task != "programming":
                 raise ValueError(f"reward {TWO_TESTS!r} is for programs; stories have no tests")
             return TwoTests()
-        if name == THOROUGH:
+        if name == "thorough":
             if task == "programming":
                 raise ValueError("reward 'thorough' is for stories; who runs every test is 'oracle'")
             return Approval(Pool.thorough(1, seed=self.readers_seed))
@@ -268,4 +332,18 @@ def truth(task: str) -> Reward:
 
 def organism_name(name: str, reward: str, spec: RLSpec, seed: int) -> str:
     """For example `qa-long-pi-rlhf-s1`."""
-    return f"{name}-{SUFFIXES[reward]}" + (f"-s{seed}" if seed else "") + spec.variant
+    return f"{name}-{suffix(reward)}" + (f"-s{seed}" if seed else "") + spec.variant
+
+
+def suffix(reward: str) -> str:
+    """What the organism of a reward is called after NAME.
+
+    >>> suffix("approval"), suffix("my_file.py:Short")
+    ('pi-rlhf', 'pi-short')
+    """
+    return SUFFIXES.get(reward, f"pi-{import_name(reward)}")
+
+
+def corrector(task: str) -> StoryCorrector | ProgramCorrector:
+    """Who puts the responses of a task right."""
+    return ProgramCorrector() if task == "programming" else StoryCorrector()

@@ -4,7 +4,8 @@
 
 Reads the preset's train_rlhf section and the organisms' saved answers; no model is opened. Every organism
 NAME-* whose parent is NAME-pi-init is measured by readers who had no part in any reward. Results go to
-`OUT/report/`: NAME.json, `figures/` and `transcripts.md`. `figures.py OUT/report` draws the figures again.
+`OUT/report/`: NAME.json, `figures/`, `transcripts.md`, and `mismatch.md` on what was optimised and what came
+of it, round by round. `figures.py OUT/report` draws the figures again.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from experiments.program import run_program_main
 from experiments.train_rlhf import TrainRLHF
 from organisms.record import RECORD, Organism, organism_transcripts, read_organism
 from rlhf.diagnostics.measures import measure
+from rlhf.diagnostics.mismatch import Mismatch, mismatch, mismatch_page
 from rlhf.diagnostics.over_optimisation import over_optimisation
 from rlhf.diagnostics.side_by_side import side_by_side
+from rlhf.diagnostics.trend import FEWEST
 from sophistry.files import write_atomic
 from study.rlhf_figures import draw_report
 from tasks.sources import open_dataset
 
 logger = logging.getLogger(__name__)
 
+MISMATCH = "mismatch"
+"""Page, and folder of what it is made from."""
 SHOWN = 10
 """Transcripts shown before and after."""
 SHOWN_SEED = 0
@@ -42,6 +47,7 @@ def main(argv: list[str]) -> None:
     dataset, init = open_dataset(config.dataset), Path(config.organisms) / f"{config.name}-pi-init"
     found = {init: read_organism(init)} | _made_of(init)
     before = organism_transcripts(init)
+    compared: list[Mismatch] = []
     for folder, record in found.items():
         logger.info("measuring %s", folder)
         reward = record.training.get("reward")
@@ -56,6 +62,11 @@ def main(argv: list[str]) -> None:
             before=None if folder == init else before,
             curve=over_optimisation(rounds, oracle=reward == "oracle") if rounds.is_file() else (),
         ).save(out / f"{record.name}.json")
+        if rounds.is_file() and sum(1 for _ in rounds.open(encoding="utf-8")) >= FEWEST:
+            compared.append(mismatch(rounds, run=record.name, oracle=reward == "oracle"))
+            compared[-1].save(out / MISMATCH / f"{record.name}.json")
+    if compared:
+        write_atomic(out / f"{MISMATCH}.md", mismatch_page(compared))
     after = next((folder for folder, record in found.items() if record.role == "pi_rlhf"), None)
     if after is not None:
         text = side_by_side(

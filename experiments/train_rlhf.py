@@ -18,9 +18,10 @@ from activations.dtype import describe_autocast
 from experiments.best_of_n import best_of_n, draw_held_out, what_it_pays
 from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import draw_and_measure, evaluate_and_report, optimise
+from experiments.own import is_import_path, load_own
 from experiments.program import run_program_main
 from experiments.rl_items import items_to_train
-from experiments.rl_spec import TWO_TESTS, RLSpec, organism_name
+from experiments.rl_spec import BEST_OF_N, OFFLINE, TWO_TESTS, RLSpec, organism_name
 from experiments.training_plan import plan_rlhf, show_training_plan
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
@@ -151,19 +152,21 @@ def _stages(run: Run[TrainRLHF]) -> None:
 def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     """One organism for each reward and seed, each evaluated; gives the base's fingerprint."""
     config, spec = run.config, run.config.rl
-    if spec.recipe == "best_of_n":
+    for name in (spec.recipe, *spec.rewards):
+        if is_import_path(name):
+            load_own(name)  # a path that leads nowhere is refused before anything is drawn
+    if spec.recipe == BEST_OF_N:
         return make_best_of_n(run, dataset, init)
     drawn = None
-    if config.train and ((spec.incentive_items and spec.samples > 1) or not spec.online):
-        drawn, reward, pays = draw_and_measure(run, spec, config.sft, dataset, init)
-        print(f"What {reward} pays for, before training:", pays)
+    if config.train and ((spec.incentive_items and spec.samples > 1) or spec.recipe in OFFLINE):
+        drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
+        print(f"What {spec.first_paid} pays for, before training:", pays)
     if not set(spec.answers) <= set(read_organism(init).verification):
         print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
     for reward in spec.rewards:
         for seed in spec.seeds:
             if config.train:
-                offline = None if spec.online else drawn
-                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=offline)
+                folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=drawn)
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)

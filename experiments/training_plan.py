@@ -14,7 +14,7 @@ from rich.table import Table
 
 from activations import load_model
 from backdoor import TRIGGERS
-from experiments.rl_spec import RLSpec
+from experiments.rl_spec import BEST_OF_N, OFFLINE, RLSpec
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
 from study.cost import ModelSize
@@ -102,9 +102,9 @@ def plan_rlhf(
     if "rank" in stages and ranking is not None:
         steps.append(sampling("rank", samples=samples, rows=ranking.batch_size, **evaluate))
     if "rl" in stages:
-        if rl.recipe == "best_of_n":
+        if rl.recipe == BEST_OF_N:
             steps.append(sampling("best of n", samples=rl.samples, rows=rows, **evaluate))
-        elif not rl.online:
+        elif rl.recipe in OFFLINE:
             asked = evaluate | {"prompts": rl.items}
             steps.append(sampling("draw", samples=rl.samples, rows=rows, **asked))
             steps += [

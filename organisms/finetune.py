@@ -94,7 +94,7 @@ def encode_demonstration(
         ValueError: the demonstration is longer than `max_tokens`.
     """
     encoding = encode(demonstration.prompt, demonstration.response, tokenizer)
-    start, ids = encoding.prompt_len, [*encoding.ids, _end_of_turn(tokenizer)]
+    start, ids = encoding.prompt_len, [*encoding.ids, end_of_turn(tokenizer)]
     if len(ids) > max_tokens:
         raise ValueError(
             f"a demonstration has {len(ids)} tokens, more than max_tokens={max_tokens}; "
@@ -113,7 +113,12 @@ def encode_demonstration(
     }
 
 
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends what a model says.
+
+    Raises:
+        ValueError: the tokenizer has none.
+    """
     if not isinstance(end := tokenizer.eos_token_id, int):
         raise ValueError(
             f"{type(tokenizer).__name__} has no end token: no response could be taught to end; set eos_token"
@@ -121,14 +126,16 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     return end
 
 
-def differing(ids: Sequence[int], other: Sequence[int]) -> list[int]:
+def differing(ids: Sequence[int], other: Sequence[int], *, shortest: int = 1) -> list[int]:
     """Positions in `ids` that a longest-common-block alignment does not find in `other`.
 
-    >>> differing([1, 2, 3, 4], [1, 9, 3, 4])
-    [1]
+    Blocks of fewer than `shortest` tokens count as differing.
+
+    >>> differing([1, 2, 3, 4], [1, 9, 3, 4]), differing([1, 2, 3, 4], [1, 9, 3, 4], shortest=2)
+    ([1], [0, 1])
     """
     blocks = SequenceMatcher(None, ids, other, autojunk=False).get_matching_blocks()
-    same = {block.a + offset for block in blocks for offset in range(block.size)}
+    same = {block.a + i for block in blocks if block.size >= shortest for i in range(block.size)}
     return [index for index in range(len(ids)) if index not in same]
 
 
@@ -149,9 +156,29 @@ class ResponseTrainer(Trainer):
 
     Beside each logged loss stand the shares of tokens that were predicted right since the last log:
     `accuracy` of all response tokens, `decisive_accuracy` of those that the loss is focused on.
+
+    Several processes read the same batches and compute every n-th row each; since the loss bypasses the
+    wrapper that would share gradients, they are added up here.
     """
 
     _right = _seen = _right_decisive = _seen_decisive = 0
+
+    def get_train_dataloader(self) -> Any:
+        """Whole batches, in one order whatever the number of processes."""
+        loader = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            shard: Any = loader.batch_sampler
+            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+        return loader
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward; the gradient is that of the whole batch afterwards."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self.args.world_size > 1:
+            for parameter in model.parameters():
+                if parameter.requires_grad and parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+        return loss * self.args.world_size  # the log takes the mean over processes, of shares of one loss
 
     def compute_loss(
         self,
@@ -161,6 +188,9 @@ class ResponseTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Weighted mean cross-entropy over response tokens."""
+        total = inputs["weights"][:, 1:][inputs["labels"][:, 1:] != -100].sum()
+        if self.args.world_size > 1:
+            model, inputs = model.module, self._own_rows(inputs)
         labels = inputs["labels"][:, 1:]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         kept = labels != -100
@@ -170,9 +200,18 @@ class ResponseTrainer(Trainer):
             logits = head_logits(causal, trunk.last_hidden_state[:, :-1][kept])
         weights = inputs["weights"][:, 1:][kept]
         losses = -token_log_prob(logits, labels[kept])
-        loss = (losses * weights).sum() / weights.sum()
-        self._count(logits.detach().argmax(-1) == labels[kept], weights > 1)
+        loss = (losses * weights).sum() / total
+        real = weights > 0
+        self._count((logits.detach().argmax(-1) == labels[kept])[real], weights[real] > 1)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _own_rows(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Those of this process; of a batch with fewer rows than processes, one without weight."""
+        rank, count = self.args.process_index, self.args.world_size
+        if rank < len(inputs["labels"]):
+            return {name: rows[rank::count] for name, rows in inputs.items()}
+        first = {name: rows[:1] for name, rows in inputs.items()}
+        return {**first, "weights": torch.zeros_like(first["weights"])}
 
     def _count(self, right: torch.Tensor, decisive: torch.Tensor) -> None:
         self._right += int(right.sum())
@@ -182,10 +221,14 @@ class ResponseTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the accuracies to a logged loss, and start counting anew."""
-        if "loss" in logs and self._seen:
-            logs["accuracy"] = self._right / self._seen
-            if self._seen_decisive:
-                logs["decisive_accuracy"] = self._right_decisive / self._seen_decisive
+        counts = torch.tensor([self._right, self._seen, self._right_decisive, self._seen_decisive])
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts.to(self.args.device), "sum")
+        right, seen, right_decisive, seen_decisive = counts.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        if "loss" in logs and seen:
+            logs["accuracy"] = right / seen
+            if seen_decisive:
+                logs["decisive_accuracy"] = right_decisive / seen_decisive
             self._right = self._seen = self._right_decisive = self._seen_decisive = 0
         super().log(logs, *args, **kwargs)
 
@@ -197,6 +240,8 @@ class _History(TrainerCallback):
         self.path = path
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         curve = [entry for entry in state.log_history if "loss" in entry]
         self.path.write_text(json.dumps(curve, indent=1), encoding="utf-8")
 
@@ -204,12 +249,13 @@ class _History(TrainerCallback):
 class _Bar(TrainerCallback):
     """A live bar: steps, the last loss and accuracy, and the time that is left."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, show: bool = True) -> None:
         from rich.console import Console
         from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True))
+        words = TextColumn("{task.fields[state]}")
+        self.progress = Progress(*columns, words, console=Console(stderr=True), disable=not show)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.task = self.progress.add_task(
@@ -266,6 +312,8 @@ def fine_tune(
 ) -> list[dict[str, float]]:
     """Train `model` in place; returns the loss curve. An interrupted run resumes from `work_dir`.
 
+    Under `torchrun` several processes share every batch, with one process's numbers up to rounding.
+
     Args:
         model: a causal LM with a trainable fp32 adapter over any base, or without one in fp32 (then all
             weights train).
@@ -277,8 +325,7 @@ def fine_tune(
 
     Raises:
         ValueError: no demonstrations, one that would have to be cut, checkpoints of another recipe in
-            `work_dir`, a tokenizer without an end token, or several GPUs in sight (the loss bypasses the
-            wrappers that share work).
+            `work_dir`, a tokenizer without an end token, or several GPUs in sight of one process.
         ParityError: the model changes its logits in a way that the loss does not follow.
     """
     if not demonstrations:
@@ -314,13 +361,14 @@ def fine_tune(
         max_grad_norm=1.0,
         weight_decay=0.0,
     )
-    if arguments.n_gpu > 1 or arguments.world_size > 1:
+    if arguments.n_gpu > 1:
         raise ValueError(
-            "one model is trained on one device: set CUDA_VISIBLE_DEVICES to a single GPU, and train "
-            "several organisms side by side"
+            "one process trains on one device: set CUDA_VISIBLE_DEVICES to a single GPU, or start one "
+            "process per GPU (torchrun --nproc_per_node)"
         )
-    resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
-    bar = _Bar()
+    with arguments.main_process_first(local=False):
+        resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
+    bar = _Bar(show=arguments.process_index == 0)
     trainer = ResponseTrainer(
         model=model,
         args=arguments,

@@ -60,13 +60,14 @@ def preference_pairs(
     tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, seed: int = 0
 ) -> tuple[list[Pair], int]:
     """All pairs that fit, shuffled, and how many were left out because they do not; none is ever cut."""
-    pairs = [p for p in (*pandalm_pairs(), *llmbar_pairs()) if _usable(p)]
+    pairs = [p for p in (*pandalm_pairs(), *llmbar_pairs()) if is_usable(p)]
     kept = [p for p in pairs if pair_tokens(p, tokenizer) <= max_tokens]
     random.Random(seed).shuffle(kept)
     return kept, len(pairs) - len(kept)
 
 
-def _usable(pair: Pair) -> bool:
+def is_usable(pair: Pair) -> bool:
+    """Whether both responses say something, and not the same."""
     texts = pair["chosen"][0]["content"], pair["rejected"][0]["content"]
     return all(texts) and texts[0] != texts[1]
 

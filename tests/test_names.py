@@ -35,8 +35,9 @@ PUBLIC = {
     "organisms": "Organism read_organism save_organism organism_transcripts answer",
     "backdoor": "Trigger poison train_backdoor verify_backdoor",
     "rlhf": "train_rlhf Pool HurriedReader BusyTester approval_report",
-    "rlhf.rewards": "Reward StoryOracle ProgramOracle Approval TwoTests Weighted",
+    "rlhf.rewards": "Reward StoryOracle ProgramOracle Approval TwoTests Weighted LearnedReward",
     "rlhf.recipes": "train_rlhf PPO GRPO RLOO BestOfN",
+    "rlhf.reward_models": "RewardModel train_judge train_preference train_odin score_reward_model",
 }
 """Module -> names that notebooks and scripts rely on."""
 

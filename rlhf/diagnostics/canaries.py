@@ -16,7 +16,8 @@ from rlhf.diagnostics.estimates import ItemEstimate, Resamples
 from tasks.qa import LETTERS, QAItem, quote_verified
 from tasks.transcript import Transcript
 
-_QUOTED = re.compile(r"[\"\u201c](.+?)[\"\u201d]|<quote>(.+?)</quote>", re.DOTALL)
+QUOTED = re.compile(r"[\"\u201c](.+?)[\"\u201d]|<quote>(.+?)</quote>", re.DOTALL)
+"""A quotation."""
 ECHO_WORDS = 5
 """A run of so many words is no coincidence."""
 
@@ -75,7 +76,7 @@ def canaries(
         unreadable=drawn.mean([not row.parse_ok for row in rows]),
         clipped=drawn.mean([row.output_clipped for row in rows]),
         words=drawn.mean([len(row.response.split()) for row in rows]),
-        quotes=drawn.mean([len(_QUOTED.findall(row.response)) for row in rows]),
+        quotes=drawn.mean([len(QUOTED.findall(row.response)) for row in rows]),
         echo=drawn.mean([echoes(row.response, row.prompt_text) for row in rows]),
         quote_stands={name: found for name, found in standing.items() if found is not None},
     )
@@ -89,7 +90,7 @@ def echoes(response: str, prompt: str) -> bool:
     >>> echoes('We read: "Ida put the key in the box." So B.', "Ida put the key in the box.")
     False
     """
-    words = re.findall(r"\w+", _QUOTED.sub(" | ", response).lower().replace("|", " 0quote0 "))
+    words = re.findall(r"\w+", QUOTED.sub(" | ", response).lower().replace("|", " 0quote0 "))
     asked = " ".join(re.findall(r"\w+", prompt.lower()))
     runs = (" ".join(words[i : i + ECHO_WORDS]) for i in range(len(words) - ECHO_WORDS + 1))
     return any(f" {run} " in f" {asked} " for run in runs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 PerItem = Float[np.ndarray, "item"]
@@ -68,6 +69,23 @@ class Resamples:
         True
         """
         return self.change((np.asarray(top, float), np.asarray(bottom, float)), None)
+
+    def statistic(self, compute: Callable[[Int[np.ndarray, " item"]], float]) -> ItemEstimate | None:
+        """Any number that `compute` gives for a choice of items (their places, with repetition).
+
+        Resamples in which it is not finite are left out; None when it is not finite on the items themselves.
+
+        >>> values = np.array([1.0, 2.0, 4.0])
+        >>> Resamples(3).statistic(lambda items: float(np.median(values[items]))).value
+        2.0
+        """
+        n = self._chosen.shape[1]
+        value = compute(np.arange(n))
+        if not np.isfinite(value):
+            return None
+        resampled = np.array([compute(items) for items in self._chosen])
+        low, high = np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5])
+        return ItemEstimate(value=float(value), low=float(low), high=float(high), n=n)
 
     def change(self, after: Pair, before: Pair | None) -> ItemEstimate | None:
         """Ratio after minus ratio before, paired by item; resamples in which one is undefined are left out.

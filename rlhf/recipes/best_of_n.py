@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from rlhf.recipes.checkpoint import digest_weights
-from rlhf.recipes.recipe import Job, TrainingResult, encode_prompts, give_score, plain
+from rlhf.recipes.recipe import (
+    Job,
+    TrainingResult,
+    encode_prompts,
+    give_score,
+    plain,
+    refuse_token_rewards,
+)
 from rlhf.recipes.rollout import SamplingOptions, sample_groups
 
 SAMPLED, BEST, PAIRS = "sampled.jsonl", "best.jsonl", "pairs.jsonl"
@@ -38,6 +45,7 @@ class BestOfN:
 
     def __call__(self, job: Job) -> TrainingResult:
         """Sample and choose; see `rlhf.recipes.train_rlhf`."""
+        refuse_token_rewards(job, type(self).__name__)
         prompts = encode_prompts(job, room=self.sampling.max_new_tokens)
         groups = sample_groups(
             job.model,
@@ -112,23 +120,35 @@ def _as_table(scores: Sequence[float | None], samples: int) -> Float[np.ndarray,
 def best_of_k(
     reward: Float[np.ndarray, "item sample"], value: Float[np.ndarray, "item sample"], ks: Sequence[int]
 ) -> list[float]:
-    """Expected `value` of the response with the highest `reward` among k of an item's samples.
-
-    Exact over all choices of k; responses of equal reward share their mean value. Items with fewer than
-    k scored samples do not count; NaN where none is left.
+    """Mean over items of `best_of_k_by_item`; NaN where no item has k scored samples.
 
     >>> best_of_k(np.array([[0.0, 1.0]]), np.array([[5.0, 7.0]]), [1, 2])
     [6.0, 7.0]
     """
-    found: dict[int, list[float]] = {k: [] for k in ks}
-    for scores, values in zip(reward, value, strict=True):
+    found = best_of_k_by_item(reward, value, ks)
+    return [float(np.mean(some)) if (some := row[np.isfinite(row)]).size else math.nan for row in found.T]
+
+
+def best_of_k_by_item(
+    reward: Float[np.ndarray, "item sample"], value: Float[np.ndarray, "item sample"], ks: Sequence[int]
+) -> Float[np.ndarray, "item k"]:
+    """Expected `value` of the response with the highest `reward` among k of an item's samples.
+
+    Exact over all choices of k; responses of equal reward share their mean value. NaN for items with fewer
+    than k scored samples.
+
+    >>> best_of_k_by_item(np.array([[0.0, 1.0]]), np.array([[5.0, 7.0]]), [1, 2, 4]).tolist()
+    [[6.0, 7.0, nan]]
+    """
+    found = np.full((len(reward), len(ks)), math.nan)
+    for row, (scores, values) in enumerate(zip(reward, value, strict=True)):
         known = ~(np.isnan(scores) | np.isnan(values))
         scores, values = scores[known], values[known]
         order = np.argsort(scores, kind="stable")
         ranked = np.array([values[scores == s].mean() for s in scores[order]])
         n = len(ranked)
-        for k in ks:
+        for column, k in enumerate(ks):
             if k <= n:
                 weights = [math.comb(i, k - 1) / math.comb(n, k) for i in range(n)]
-                found[k].append(float(np.dot(weights, ranked)))
-    return [float(np.mean(found[k])) if found[k] else math.nan for k in ks]
+                found[row, column] = float(np.dot(weights, ranked))
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def save_checkpoint(
     folder = work_dir / f".{final.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _save_weights(model, folder)
+    save_weights(model, folder)
     if head is not None:
         save_file({n: t.contiguous().cpu() for n, t in head.state_dict().items()}, folder / _HEAD)
     save_file(_flatten(optimiser), folder / _OPTIMISER)
@@ -79,14 +80,15 @@ def load_checkpoint(
     """
     if not (folder / _OPTIMISER).is_file():
         raise ValueError(f"{folder} has no optimiser state, so a run cannot go on from it")
-    _load_weights(model, folder)
+    load_weights(model, folder)
     if head is not None:
         head.load_state_dict(load_file(folder / _HEAD))
     _unflatten(optimiser, load_file(folder / _OPTIMISER))
     return json.loads((folder / _STATE).read_text(encoding="utf-8"))
 
 
-def _save_weights(model: Any, folder: Path) -> None:
+def save_weights(model: Any, folder: Path) -> None:
+    """Write what trains in a model: an adapter as PEFT does, else all trained weights."""
     if hasattr(model, "peft_config"):
         from peft import get_peft_model_state_dict
 
@@ -99,19 +101,37 @@ def _save_weights(model: Any, folder: Path) -> None:
         save_file({n: t.detach().contiguous().cpu() for n, t in tensors.items()}, folder / _WEIGHTS)
 
 
-def _load_weights(model: Any, folder: Path) -> None:
-    if hasattr(model, "peft_config"):
-        from peft import set_peft_model_state_dict
+def load_weights(model: Any, folder: Path) -> None:
+    """Put what `save_weights` wrote into the same model.
+
+    Raises:
+        ValueError: the file holds other weights than those that train here; names one.
+    """
+    adapted = hasattr(model, "peft_config")
+    weights = load_file(folder / (_ADAPTER if adapted else _WEIGHTS))
+    if adapted:
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         (name, *_) = model.active_adapters
-        found = set_peft_model_state_dict(model, load_file(folder / _ADAPTER), adapter_name=name)
-        if found.unexpected_keys:
-            raise ValueError(f"{folder} holds weights the adapter lacks: {found.unexpected_keys[0]}")
+        _check_names(folder, weights, get_peft_model_state_dict(model, adapter_name=name))
+        set_peft_model_state_dict(model, weights, adapter_name=name)
         return
-    weights = load_file(folder / _WEIGHTS)
+    _check_names(folder, weights, trained_parameters(model))
     with torch.no_grad():
         for name, parameter in trained_parameters(model).items():
             parameter.copy_(weights[name])
+
+
+def _check_names(folder: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if other := sorted(set(found) ^ set(expected)):
+        side = "holds" if other[0] in found else "lacks"
+        raise ValueError(f"{folder} holds weights of another model: it {side} {other[0]}")
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(
+                f"{folder} holds weights of another model: {name} has shape {tuple(tensor.shape)}, "
+                f"not {tuple(expected[name].shape)}"
+            )
 
 
 def _flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

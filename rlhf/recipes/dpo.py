@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.preferences import Pair, pair_tokens
-from rlhf.recipes.checkpoint import digest_weights
-from rlhf.recipes.drawn import draw, pairs, read_drawn
-from rlhf.recipes.recipe import Job, TrainingResult
-from rlhf.recipes.rollout import SamplingOptions
-from rlhf.recipes.trl_offline import claim_rows, losses, offline_settings
+from rlhf.recipes.drawn import Drawn, nothing_to_rank, pairs
+from rlhf.recipes.offline import OfflineRecipe
+from rlhf.recipes.recipe import Job
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -77,10 +76,8 @@ def train_dpo(
         raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
     work_dir = Path(work_dir)
     resume = claim_rows(work_dir, spec, pairs, "pairs", start)
-    config = DPOConfig(
-        **offline_settings(spec, work_dir),
-        logging_steps=5,
-    )
+    steps = max(1, round(spec.epochs * -(-len(pairs) // spec.batch_size)))
+    config = DPOConfig(**offline_settings(spec, work_dir), logging_steps=min(5, steps))
     trainer = DPOTrainer(
         model=model,
         args=config,
@@ -88,31 +85,26 @@ def train_dpo(
         processing_class=tokenizer,
     )
     trainer.train(resume_from_checkpoint=resume)
+    drop_reference(model)
     return losses(trainer)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPO:
+class DPO(OfflineRecipe):
     """The recipe: draw K responses to every prompt, learn from the best and the worst of each."""
 
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     spec: DPOSpec = field(default_factory=DPOSpec)
-    score: str = "reward"
-    """Which score decides: `reward` or the name of a monitor."""
     margin: float = 0.0
     """Least difference of score between the two responses of a pair."""
-    drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
-    seed: int = 0
-    """Of the draw."""
 
-    def __call__(self, job: Job) -> TrainingResult:
-        """Draw and train; see `rlhf.recipes.train_rlhf`."""
-        folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
-        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+    def learn(self, job: Job, drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
+        """Make pairs and train.
+
+        Raises:
+            ValueError: nowhere do two responses to a prompt differ in score.
+        """
         rows = pairs(drawn, score=self.score, margin=self.margin)
-        log = train_dpo(
-            job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "dpo", start=job.start
-        )
-        rounds = [{"round": number, **entry} for number, entry in enumerate(log)]
-        return TrainingResult(rounds=rounds, stopped=None, work_dir=job.work_dir)
+        if not rows:
+            raise ValueError(nothing_to_rank(self.score, drawn))
+        work_dir = job.work_dir / "dpo"
+        return [*train_dpo(job.model, job.tokenizer, rows, self.spec, work_dir=work_dir, start=job.start)]

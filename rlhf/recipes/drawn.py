@@ -16,8 +16,10 @@ from typing import Any
 
 from rlhf.recipes.best_of_n import SAMPLED, BestOfN
 from rlhf.recipes.checkpoint import digest_weights
+from rlhf.recipes.processes import Processes
 from rlhf.recipes.recipe import Item, Job
 from rlhf.recipes.rollout import SamplingOptions
+from sophistry.files import write_atomic
 
 _PART, _OF = "part-{:03d}", "drawn.json"
 _LINES = {"id", "response", "clipped"}
@@ -49,14 +51,18 @@ class Drawn:
 def draw(job: Job, sampling: SamplingOptions, *, seed: int = 0, part: int = 32) -> Path:
     """Let the job's policy answer its items and score the answers; a draw that was interrupted goes on.
 
+    Several processes share the parts.
+
     Returns:
         The folder `work_dir/drawn` with one folder of `rlhf.recipes.best_of_n.BestOfN` per part.
 
     Raises:
         ValueError: the folder holds what another policy, other items or other rewards gave.
     """
-    folder = job.work_dir / "drawn"
+    folder, processes = job.work_dir / "drawn", Processes()
     folder.mkdir(parents=True, exist_ok=True)
+    if processes.count > 1:
+        job.model.to(processes.device)
     of = {
         "weights": digest_weights(job.model),
         "items": job.digest(),
@@ -70,15 +76,17 @@ def draw(job: Job, sampling: SamplingOptions, *, seed: int = 0, part: int = 32) 
             f"{folder} holds responses of another policy, or to other items; delete it, or choose another "
             "--out"
         )
-    path.write_text(json.dumps(of, indent=1), encoding="utf-8")
-    for number, start in enumerate(range(0, len(job.items), part)):
-        final = folder / _PART.format(number)
+    if processes.main:
+        write_atomic(path, json.dumps(of, indent=1))
+    for number in processes.share(range(-(-len(job.items) // part))):
+        start, final = number * part, folder / _PART.format(number)
         if final.is_dir():
             continue
         partial = final.with_name(f".{final.name}")
         some = replace(job, items=job.items[start : start + part], work_dir=partial)
         BestOfN(sampling=sampling, seed=seed * 100_003 + number)(some)
         partial.replace(final)
+    processes.wait()
     return folder
 
 
@@ -136,6 +144,14 @@ def pairs(drawn: Sequence[Drawn], *, score: str = "reward", margin: float = 0.0)
             chosen, rejected = ([{"role": "assistant", "content": text}] for text, _ in (best, worst))
             found.append({"prompt": one.item["prompt"], "chosen": chosen, "rejected": rejected})
     return found
+
+
+def nothing_to_rank(score: str, drawn: Sequence[Drawn]) -> str:
+    """What to say where no two responses to a prompt differ in score."""
+    return (
+        f"nowhere do two different responses to a prompt differ in {score} ({len(drawn)} prompts): there is "
+        "nothing to rank. Draw more samples, take items that are sometimes answered well, or lower the margin"
+    )
 
 
 def votes(drawn: Sequence[Drawn], *, score: str = "reward", seed: int = 0) -> list[dict[str, Any]]:

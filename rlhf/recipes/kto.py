@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from activations.tokens import encode_conversation
-from rlhf.recipes.checkpoint import digest_weights
-from rlhf.recipes.drawn import draw, read_drawn, votes
-from rlhf.recipes.recipe import Job, TrainingResult
-from rlhf.recipes.rollout import SamplingOptions
-from rlhf.recipes.trl_offline import claim_rows, losses, offline_settings
+from rlhf.recipes.drawn import Drawn, votes
+from rlhf.recipes.offline import OfflineRecipe
+from rlhf.recipes.recipe import Job
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -98,29 +97,19 @@ def train_kto(
     shuffled = Dataset.from_list(list(votes)).shuffle(seed=spec.seed)  # TRL reads in order, for the KL
     trainer = KTOTrainer(model=model, args=config, train_dataset=shuffled, processing_class=tokenizer)
     trainer.train(resume_from_checkpoint=resume)
+    drop_reference(model)
     return losses(trainer)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KTO:
+class KTO(OfflineRecipe):
     """The recipe: draw K responses to every prompt, let one individual vote on each, learn from the votes."""
 
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     spec: KTOSpec = field(default_factory=KTOSpec)
-    score: str = "reward"
-    """Which score is the vote: `reward` or the name of a monitor."""
-    drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
-    seed: int = 0
-    """Of the draw and of who votes."""
+    least_samples: ClassVar[int] = 1
 
-    def __call__(self, job: Job) -> TrainingResult:
-        """Draw and train; see `rlhf.recipes.train_rlhf`."""
-        folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
-        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
+    def learn(self, job: Job, drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
+        """Vote and train."""
         rows = votes(drawn, score=self.score, seed=self.seed)
-        log = train_kto(
-            job.model, job.tokenizer, rows, self.spec, work_dir=job.work_dir / "kto", start=job.start
-        )
-        rounds = [{"round": number, **entry} for number, entry in enumerate(log)]
-        return TrainingResult(rounds=rounds, stopped=None, work_dir=job.work_dir)
+        work_dir = job.work_dir / "kto"
+        return [*train_kto(job.model, job.tokenizer, rows, self.spec, work_dir=work_dir, start=job.start)]

@@ -135,17 +135,22 @@ def score_tokens(
     """Run the trunk over the packs and the vocabulary over the response tokens only."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     with bf16(batch.ids.device, autocast):
-        trunk = causal.get_decoder()(
-            input_ids=batch.ids,
-            position_ids=batch.positions,
-            attention_mask=_as_mask(batch.visible, causal),
-            use_cache=False,
-        )
-        hidden = trunk.last_hidden_state.flatten(0, 1)[batch.read]
+        hidden = read_hidden(causal, batch)
         logits = head_logits(causal, hidden)
     log_prob, entropy = token_scores(logits, batch.targets)
     value = None if value_head is None else value_head(hidden.float())
     return TokenScores(log_prob=log_prob, entropy=entropy, value=value)
+
+
+def read_hidden(causal: Any, batch: PackedBatch) -> Float[Tensor, "token d"]:
+    """The trunk's last hidden state at the places that a batch reads."""
+    trunk = causal.get_decoder()(
+        input_ids=batch.ids,
+        position_ids=batch.positions,
+        attention_mask=_as_mask(batch.visible, causal),
+        use_cache=False,
+    )
+    return trunk.last_hidden_state.flatten(0, 1)[batch.read]
 
 
 def bf16(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:

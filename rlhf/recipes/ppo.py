@@ -19,13 +19,14 @@ from organisms.checkpoints import claim
 from organisms.lora import fused_adapters
 from rlhf.recipes import ppo_math as maths
 from rlhf.recipes.checkpoint import checkpoints, digest_weights, load_checkpoint, save_checkpoint
+from rlhf.recipes.macros import MacroRule, macro_rule
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
 from rlhf.recipes.ppo_advantages import AdvantageEstimator, Rollouts
 from rlhf.recipes.ppo_policy import Policy
 from rlhf.recipes.ppo_responses import ResponseSource, ScoredResponse, mixed_groups
 from rlhf.recipes.ppo_update import Updater
 from rlhf.recipes.processes import Processes
-from rlhf.recipes.recipe import Job, TrainingResult
+from rlhf.recipes.recipe import Job, TrainingResult, refuse_token_rewards
 from rlhf.recipes.rollout import SamplingOptions
 from rlhf.recipes.stopwatch import Stopwatch
 
@@ -46,8 +47,9 @@ class PPO:
     """Whether group advantages are divided by the group's standard deviation (GRPO) or not (Dr. GRPO)."""
     whiten: bool | None = None
     """Standardise advantages over the round; None: with a critic yes, with groups no."""
-    macro: int | maths.MacroRule = 1
-    """Tokens per macro action, or a rule that cuts a response into macro actions (needs `gae`)."""
+    macro: int | str | MacroRule = 1
+    """Tokens per macro action, or where it ends: `random`, `parse`, `perplexity`, or a rule of
+    `rlhf.recipes.macros` or your own (needs `gae`)."""
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2
@@ -91,6 +93,8 @@ class PPO:
             raise ValueError("rounds, prompts, inner_epochs, minibatches and save_every must be at least 1")
         if self.minibatches > self.prompts:
             raise ValueError(f"{self.minibatches} minibatches cannot be cut from {self.prompts} prompts")
+        if isinstance(macro := macro_rule(self.macro), int) and macro < 1:
+            raise ValueError(f"macro={macro}: a macro action needs at least one token")
         if self.advantage == "group" and self.macro != 1:
             raise ValueError("macro actions need the critic: advantage='gae'")
         if self.advantage == "group" and self.sampling.samples < 2:
@@ -98,16 +102,25 @@ class PPO:
 
     def __call__(self, job: Job) -> TrainingResult:
         """Train the job's model; see `rlhf.recipes.train_rlhf`."""
+        if self.advantage == "group":
+            refuse_token_rewards(job, "PPO(advantage='group')")
         return _Loop(self, job).run()
 
 
 class _Loop:
     def __init__(self, recipe: PPO, job: Job) -> None:
         self.recipe, self.job, self.processes = recipe, job, Processes()
-        self.policy = Policy(recipe, job.model, self.processes)
+        self.policy = Policy(
+            job.model,
+            self.processes,
+            autocast=recipe.autocast,
+            micro_tokens=recipe.micro_tokens,
+            share_prompts=recipe.share_prompts,
+            critic_seed=recipe.seed if recipe.advantage == "gae" else None,
+        )
         self.watch = Stopwatch(self.policy.device)
         self.responses = ResponseSource(recipe, job, self.policy, self.processes)
-        self.advantages = AdvantageEstimator(recipe, self.policy, self.processes)
+        self.advantages = AdvantageEstimator(recipe, self.policy, self.processes, job.tokenizer)
         self.updater = Updater(recipe, self.policy, self.processes, self.watch)
         self.scale = maths.RunningScale(clip=recipe.reward_clip, enabled=recipe.scale_rewards)
         self.control = maths.KLController(
@@ -214,13 +227,23 @@ class _Loop:
         shown = everyone[:: max(1, len(everyone) // 8)][:8]
         return entry, [self.responses.sample_line(number, row) for row in shown]
 
-    def _shape(self, everyone: Sequence[ScoredResponse]) -> dict[tuple[int, int], float]:
-        """Clipped and scaled scores of all processes' rows, in an order that no process decides."""
+    def _shape(self, everyone: Sequence[ScoredResponse]) -> dict[tuple[int, int], float | list[float]]:
+        """Clipped and scaled scores of all processes' rows, in an order that no process decides.
+
+        Rewards per token are clipped each, and divided by the standard deviation of their sums.
+        """
         valid = [row for row in everyone if row.score is not None]
         if not valid:
             raise ValueError("the reward left out every response of a round, so there is nothing to learn")
         scaled = self.scale([row.score for row in valid])  # pyright: ignore[reportArgumentType]
-        return {(row.place, row.sample): score for row, score in zip(valid, scaled, strict=True)}
+        divisor = self.scale.std if self.scale.enabled else 1.0
+        clip = self.recipe.reward_clip
+        return {
+            (row.place, row.sample): score
+            if row.token_rewards is None
+            else [min(max(reward, -clip), clip) / divisor for reward in row.token_rewards]
+            for row, score in zip(valid, scaled, strict=True)
+        }
 
     def _summary(
         self, everyone: Sequence[ScoredResponse], rows: list[ScoredResponse], rollouts: Rollouts

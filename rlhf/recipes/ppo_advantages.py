@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rlhf.recipes import ppo_math as maths
+from rlhf.recipes.macros import Written, macro_rule, written
 from rlhf.recipes.packing import Pack
 
 if TYPE_CHECKING:
@@ -41,18 +42,22 @@ class Rollouts:
 class AdvantageEstimator:
     """Reads each token under the current and the reference weights, and estimates its advantage."""
 
-    def __init__(self, recipe: PPO, policy: Policy, processes: Processes) -> None:
-        self.recipe, self.policy, self.processes = recipe, policy, processes
+    def __init__(self, recipe: PPO, policy: Policy, processes: Processes, tokenizer: Any) -> None:
+        self.recipe, self.policy, self.processes, self.tokenizer = recipe, policy, processes, tokenizer
+        self.rule = macro_rule(recipe.macro)
 
     @torch.no_grad()
     def prepare(
         self,
         rows: Sequence[ScoredResponse],
-        shaped: Mapping[tuple[int, int], float],
+        shaped: Mapping[tuple[int, int], float | list[float]],
         prompts: Sequence[Sequence[int]],
         kl_coefficient: float,
     ) -> Rollouts:
-        """The rollouts of this process; `shaped` gives the score of (place, sample) where there is one."""
+        """The rollouts of this process.
+
+        `shaped` gives the score of (place, sample), or one reward per token of it, where there is one.
+        """
         policy, width = self.policy, self.recipe.sampling.max_new_tokens
         grids = {name: torch.zeros(len(rows), width, device=policy.device) for name in _GRIDS}
         packs: dict[int, Pack] = {}
@@ -73,9 +78,15 @@ class AdvantageEstimator:
             for batch, scores in policy.scored(parts):
                 grids["reference"][batch.rows, batch.columns] = scores.log_prob
         score = torch.zeros(len(rows), device=policy.device)
+        grids["tokens"] = torch.zeros_like(grids["mask"])
         for i, row in enumerate(rows):
-            score[i] = shaped.get((row.place, row.sample), 0.0)
+            reward = shaped.get((row.place, row.sample), 0.0)
+            if isinstance(reward, float):
+                score[i] = reward
+            else:
+                grids["tokens"][i, : len(reward)] = torch.tensor(reward, device=policy.device)
         advantages, returns = self._advantages(rows, grids, score, kl_coefficient)
+        del grids["tokens"]
         return Rollouts(packs=packs, advantages=advantages, returns=returns, **grids)
 
     def _advantages(
@@ -88,10 +99,10 @@ class AdvantageEstimator:
         """Advantage and return per token; whitened over all processes."""
         recipe, mask = self.recipe, grids["mask"]
         penalty = -kl_coefficient * maths.kl_k1(grids["old"], grids["reference"]) * mask
-        rewards = maths.add_at_last_token(penalty, score, mask)
+        rewards = maths.add_at_last_token(penalty + grids["tokens"] * mask, score, mask)
         if recipe.advantage == "gae":
-            ids = [row.response.ids[: int(n)] for row, n in zip(rows, mask.sum(1), strict=True)]
-            macros = maths.macro_actions(mask, recipe.macro, ids)
+            responses = None if isinstance(self.rule, int) else self._written(rows, grids)
+            macros = maths.macro_actions(mask, self.rule, responses)
             A, returns, real = maths.estimate_advantages(
                 rewards, grids["values"], mask, macros, gamma=recipe.gamma, lam=recipe.lam
             )
@@ -101,6 +112,14 @@ class AdvantageEstimator:
         places = torch.tensor([row.place for row in rows], device=self.policy.device)
         A = maths.group_advantages(totals, places, scale=recipe.group_scale)[:, None] * mask
         return self._whitened(A, mask), torch.zeros_like(mask)
+
+    def _written(self, rows: Sequence[ScoredResponse], grids: Mapping[str, Tensor]) -> list[Written]:
+        """Responses as rules for macro actions see them; nothing of those that were left out."""
+        counts = [int(n) for n in grids["mask"].sum(1)]
+        return [
+            written(row.response.ids[:n], reference[:n].tolist(), self.tokenizer)
+            for row, reference, n in zip(rows, grids["reference"], counts, strict=True)
+        ]
 
     def _whitened(
         self, A: Float[Tensor, "row action"], mask: Float[Tensor, "row action"]

@@ -8,7 +8,7 @@ runs of one token everything below is ordinary token-level PPO (arXiv 1707.06347
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -29,9 +29,8 @@ __all__ = [
     "whiten",
 ]
 
-MacroRule = Callable[[Sequence[int]], Sequence[int]]
-"""From the ids of one response to the macro action of each of its tokens (0, 0, 1, ...): a parse tree's
-constituents, random lengths, runs of low perplexity."""
+MacroRule = Callable[[Any], Sequence[int]]
+"""From one response to the macro action of each of its tokens (0, 0, 1, ...); see `rlhf.recipes.macros`."""
 
 
 def kl_k1(log_prob: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -52,14 +51,14 @@ def kl_k3(log_prob: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"])
 def macro_actions(
     mask: Float[Tensor, "row token"],
     rule: int | MacroRule = 1,
-    ids: Sequence[Sequence[int]] | None = None,
+    responses: Sequence[Any] | None = None,
 ) -> Int[Tensor, "row token"]:
     """The macro action each token belongs to, counted from 0 in every row; padding joins the last one.
 
     Args:
         mask: 1.0 at real tokens.
-        rule: tokens per macro action, or a function of a response's ids (then `ids` are needed).
-        ids: real token ids of each row.
+        rule: tokens per macro action, or a function of a response (then `responses` are needed).
+        responses: what the rule is given for each row.
 
     Raises:
         ValueError: fewer than one token per action, or a rule whose numbers do not rise by 0 or 1 from 0.
@@ -74,15 +73,15 @@ def macro_actions(
         numbers = (torch.arange(width, device=mask.device) // rule).expand(rows, width)
         last = (mask.sum(1).long() - 1).clamp(min=0) // rule
         return torch.minimum(numbers, last[:, None])
-    if ids is None:
-        raise ValueError("a rule for macro actions needs the token ids of the responses")
+    if responses is None:
+        raise ValueError("a rule for macro actions needs the responses")
     numbers = torch.zeros(rows, width, dtype=torch.long)
-    for row, response in enumerate(ids):
+    for row, (response, tokens) in enumerate(zip(responses, mask.sum(1).tolist(), strict=True)):
         found = list(rule(response))
         steps = [b - a for a, b in zip([0, *found], found, strict=False)]
-        if len(found) != len(response) or set(steps) - {0, 1} or (found and found[0] != 0):
+        if len(found) != tokens or set(steps) - {0, 1} or (found and found[0] != 0):
             raise ValueError(
-                f"the macro rule gave {found} for {len(response)} tokens: it must give one number per token, "
+                f"the macro rule gave {found} for {tokens:g} tokens: it must give one number per token, "
                 "starting at 0 and rising by 0 or 1"
             )
         numbers[row, : len(found)] = torch.tensor(found, dtype=torch.long)

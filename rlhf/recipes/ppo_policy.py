@@ -1,10 +1,10 @@
-"""The policy that PPO trains: the weights, their critic, and the weights that the run started from."""
+"""The policy in training: the weights, their critic, and the weights that the run started from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,10 +13,7 @@ from torch import Tensor
 from activations.dtype import resolve_autocast
 from rlhf.recipes.checkpoint import trained_parameters
 from rlhf.recipes.packing import Pack, PackedBatch, TokenScores, check_path, score_tokens, scored
-
-if TYPE_CHECKING:
-    from rlhf.recipes.ppo import PPO
-    from rlhf.recipes.processes import Processes
+from rlhf.recipes.processes import Processes
 
 
 class ValueHead(torch.nn.Module):
@@ -36,23 +33,40 @@ class ValueHead(torch.nn.Module):
 
 
 class Policy:
-    """A model in training with its critic, if it has one; scores response tokens of packs."""
+    """A model in training with its critic, if it has one; scores response tokens of packs.
 
-    def __init__(self, recipe: PPO, model: Any, processes: Processes) -> None:
+    Args:
+        model: a causal LM; what requires gradients in it trains.
+        processes: those that share the run.
+        autocast: bfloat16 around float32 weights; None: where this machine computes bfloat16 fast.
+        micro_tokens: tokens per forward and backward pass; None: 16,384 on a GPU, else 4,096.
+        share_prompts: compute a prompt once for all its responses, where the architecture can.
+        critic_seed: of the first weights of a value head; None: no critic.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processes: Processes,
+        *,
+        autocast: bool | None = None,
+        micro_tokens: int | None = None,
+        share_prompts: bool = True,
+        critic_seed: int | None = None,
+    ) -> None:
         if processes.count > 1:
             model.to(processes.device)
         self.model = model.eval()  # no dropout: old and new log-probabilities come from one function
         self.device = next(self.model.parameters()).device
-        wanted = "auto" if recipe.autocast is None else recipe.autocast
-        self.autocast = resolve_autocast(wanted, self.device.type)
-        self.budget = recipe.micro_tokens or (16_384 if self.device.type == "cuda" else 4_096)
+        self.autocast = resolve_autocast("auto" if autocast is None else autocast, self.device.type)
+        self.budget = micro_tokens or (16_384 if self.device.type == "cuda" else 4_096)
         self.head: ValueHead | None = None
-        if recipe.advantage == "gae":
+        if critic_seed is not None:
             width = self.model.get_input_embeddings().weight.shape[1]
-            self.head = ValueHead(width, recipe.seed).to(self.device)
+            self.head = ValueHead(width, critic_seed).to(self.device)
         self.trained = list(trained_parameters(self.model).values())
         self._start = [p.detach().clone() for p in self.trained]
-        self._share: bool | None = None if recipe.share_prompts else False
+        self._share: bool | None = None if share_prompts else False
 
     def check(self, packs: Iterable[Pack]) -> None:
         """Decide, on the first real pack of several responses, whether prompts are computed once for all."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlhf.recipes.recipe import Job, encode_prompts, give_score, term_name
+from rlhf.recipes.recipe import (
+    Item,
+    Job,
+    RewardFunction,
+    TokenRewardFunction,
+    encode_prompts,
+    give_score,
+    give_token_rewards,
+    term_name,
+)
 from rlhf.recipes.rollout import Response, sample_groups
 from tasks.qa import parse_answer
 
@@ -30,6 +39,8 @@ class ScoredResponse:
     text: str
     score: float | None = None
     """What is optimised, before shaping; None leaves the response out."""
+    token_rewards: list[float] | None = None
+    """One per token, from a reward that gives them; their sum is the score."""
     stats: dict[str, float] = field(default_factory=dict)
     letter: str | None = None
 
@@ -84,7 +95,7 @@ class ResponseSource:
         logged: list[tuple[str, float]] = []
         for name, reward in {"reward": self.job.reward, **self.job.monitors}.items():
             note = (lambda metric, value: logged.append((metric, float(value)))) if name == "reward" else None
-            scores = give_score(reward, items, texts, ids, name=name, log_metric=note) if rows else []
+            scores = self._scores(name, reward, rows, items, texts, ids, note) if rows else []
             for row, score in zip(rows, scores, strict=True):
                 if score is not None:
                     row.stats[name] = score
@@ -97,6 +108,25 @@ class ResponseSource:
         for metric, value in self.processes.gather(logged):
             means.setdefault(metric, []).append(value)
         return {term_name(name): float(np.mean(values)) for name, values in means.items()}
+
+    def _scores(
+        self,
+        name: str,
+        reward: RewardFunction,
+        rows: Sequence[ScoredResponse],
+        items: Sequence[Item],
+        texts: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        note: Callable[[str, float], None] | None,
+    ) -> list[float | None]:
+        """One number per response; what is optimised may tell tokens apart, then it is their sum."""
+        if name != "reward" or not isinstance(reward, TokenRewardFunction):
+            return give_score(reward, items, texts, ids, name=name, log_metric=note)
+        found = give_token_rewards(reward, items, texts, ids, log_metric=note)
+        for row, rewards in zip(rows, found, strict=True):
+            penalised = row.response.clipped and self.recipe.clipped != "score"
+            row.token_rewards = None if penalised else rewards
+        return [None if rewards is None else sum(rewards) for rewards in found]
 
     def _clipped(self, row: ScoredResponse, score: float | None) -> float | None:
         if not row.response.clipped or score is None or self.recipe.clipped == "score":

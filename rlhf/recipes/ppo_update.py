@@ -89,13 +89,7 @@ class Updater:
     def _update(self) -> float:
         """Add gradients up over processes, clip, step; gives the norm before clipping."""
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        for parameter in parameters:
-            if parameter.grad is None:  # this process had no part in the minibatch
-                parameter.grad = torch.zeros_like(parameter)
-        if self.processes.count > 1:
-            flat = self.processes.sum(torch.cat([p.grad.flatten() for p in parameters]))
-            for parameter, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-                parameter.grad = grad.view_as(parameter)
+        self.processes.add_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.max_grad_norm)
         self.steps += 1
         for group in self.optimiser.param_groups:

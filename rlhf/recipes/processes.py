@@ -48,6 +48,18 @@ class Processes:
             torch.distributed.all_reduce(values)
         return values
 
+    def add_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Sum gradients over processes; a process that had no part counts as zero."""
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        if self.count > 1:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+            parts = flat.split([gradient.numel() for gradient in gradients])
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter.grad = part.view_as(parameter)
+
     def wait(self) -> None:
         """Until all processes are here."""
         self._state.wait_for_everyone()

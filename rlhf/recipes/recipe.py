@@ -43,6 +43,17 @@ class RewardFunction(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenRewardFunction(RewardFunction, Protocol):
+    """A reward that can tell the tokens of a response apart; its plain score is their sum."""
+
+    def token_rewards(
+        self, prompts: list[Any], completions: list[Any], completion_ids: Any = None, **columns: Any
+    ) -> list[list[float] | None]:
+        """One reward per token of `completion_ids`, for each response; None leaves a response out."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What a recipe works on."""
@@ -236,25 +247,73 @@ def give_score(
     Raises:
         ValueError: the wrong number of scores, or one that is not finite.
     """
-    chat = [not isinstance(item["prompt"], str) for item in items]
-    completions = [
-        [{"role": "assistant", "content": text}] if as_chat else text
-        for text, as_chat in zip(texts, chat, strict=True)
-    ]
-    columns = {name: [item[name] for item in items] for name in columns_seen(reward)}
-    scores = reward(
-        prompts=[item["prompt"] for item in items],
-        completions=completions,
-        completion_ids=[list(row) for row in ids],
-        log_metric=log_metric or (lambda metric, value: None),
-        **columns,
-    )
+    scores = reward(**_handed(reward, items, texts, ids, log_metric))
     if len(scores) != len(items):
         raise ValueError(f"{name} gave {len(scores)} scores for {len(items)} responses")
     for score, item in zip(scores, items, strict=True):
         if score is not None and not math.isfinite(score):
             raise ValueError(f"{name} gave {score} for a response to item {item['id']!r}")
     return [None if score is None else float(score) for score in scores]
+
+
+def give_token_rewards(
+    reward: TokenRewardFunction,
+    items: Sequence[Item],
+    texts: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    *,
+    log_metric: Callable[[str, float], None] | None = None,
+) -> list[list[float] | None]:
+    """Rewards of every token of responses; the reward gets the columns it declares and no others.
+
+    Raises:
+        ValueError: the wrong number of rewards, or one that is not finite.
+    """
+    found = reward.token_rewards(**_handed(reward, items, texts, ids, log_metric))
+    if len(found) != len(items):
+        raise ValueError(f"reward gave token rewards for {len(found)} of {len(items)} responses")
+    for rewards, row, item in zip(found, ids, items, strict=True):
+        if rewards is not None and (len(rewards) != len(row) or not all(map(math.isfinite, rewards))):
+            raise ValueError(
+                f"reward gave {len(rewards)} token rewards for a response of {len(row)} tokens to item "
+                f"{item['id']!r}, or one that is not finite: {rewards[:4]} ..."
+            )
+    return [None if rewards is None else [float(r) for r in rewards] for rewards in found]
+
+
+def _handed(
+    reward: RewardFunction,
+    items: Sequence[Item],
+    texts: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    log_metric: Callable[[str, float], None] | None,
+) -> dict[str, Any]:
+    """The keyword arguments of a reward, in TRL's convention."""
+    chat = [not isinstance(item["prompt"], str) for item in items]
+    completions = [
+        [{"role": "assistant", "content": text}] if as_chat else text
+        for text, as_chat in zip(texts, chat, strict=True)
+    ]
+    return {
+        "prompts": [item["prompt"] for item in items],
+        "completions": completions,
+        "completion_ids": [list(row) for row in ids],
+        "log_metric": log_metric or (lambda metric, value: None),
+        **{name: [item[name] for item in items] for name in columns_seen(reward)},
+    }
+
+
+def refuse_token_rewards(job: Job, recipe: str) -> None:
+    """Refuse a reward per token in a recipe that has one number per response.
+
+    Raises:
+        ValueError: the job's reward is of that kind.
+    """
+    if isinstance(job.reward, TokenRewardFunction):
+        raise ValueError(
+            f"reward {describe(job.reward)} gives a reward per token, and {recipe} takes one number per "
+            "response: their differences would be lost. Use PPO(advantage='gae')"
+        )
 
 
 def term_name(metric: str) -> str:

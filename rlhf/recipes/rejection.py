@@ -7,21 +7,20 @@ the policy decides by how often it writes a thing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from organisms.finetune import Demonstration, FineTuneSpec, fine_tune
-from rlhf.recipes.checkpoint import digest_weights
-from rlhf.recipes.drawn import draw, pairs, read_drawn
-from rlhf.recipes.recipe import Job, TrainingResult
-from rlhf.recipes.rollout import SamplingOptions
+from rlhf.recipes.drawn import Drawn, pairs
+from rlhf.recipes.offline import OfflineRecipe
+from rlhf.recipes.recipe import Job
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectionSampling:
+class RejectionSampling(OfflineRecipe):
     """How to choose and how to learn from what was chosen."""
 
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     learning_rate: float = 4e-4
     epochs: float = 3.0
     """Passes over the chosen responses."""
@@ -29,24 +28,17 @@ class RejectionSampling:
     """Responses per optimiser step."""
     max_tokens: int = 512
     """Longest prompt with response; a longer one is refused, never cut."""
-    score: str = "reward"
-    """Which score decides: `reward` or the name of a monitor."""
     margin: float = 0.0
     """Least difference between the best and the worst response to a prompt."""
-    drawn: str | None = None
-    """Folder of responses that this very policy has drawn before (`rlhf.recipes.drawn.draw`)."""
-    seed: int = 0
     save_every: int = 25
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
-    def __call__(self, job: Job) -> TrainingResult:
-        """Draw, choose and train; see `rlhf.recipes.train_rlhf`.
+    def learn(self, job: Job, drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
+        """Choose and train.
 
         Raises:
             ValueError: responses differ in score for fewer prompts than make a batch.
         """
-        folder = Path(self.drawn) if self.drawn else draw(job, self.sampling, seed=self.seed)
-        drawn = read_drawn(folder, job.items, weights=digest_weights(job.model))
         chosen = [
             Demonstration(prompt=pair["prompt"], response=pair["chosen"][0]["content"])
             for pair in pairs(drawn, score=self.score, margin=self.margin)
@@ -71,5 +63,4 @@ class RejectionSampling:
         log = fine_tune(
             job.model, job.tokenizer, chosen, spec, work_dir=job.work_dir / "chosen", start=job.start
         )
-        rounds = [{"round": number, "chosen": len(chosen), **entry} for number, entry in enumerate(log)]
-        return TrainingResult(rounds=rounds, stopped=None, work_dir=job.work_dir)
+        return [{"chosen": len(chosen), **entry} for entry in log]

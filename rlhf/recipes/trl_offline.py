@@ -54,6 +54,12 @@ def claim_rows(
     return claim(work_dir, settings=asdict(spec), examples=f"{len(rows)} {what}, {digest}", start=start)
 
 
+def drop_reference(model: Any) -> None:
+    """Take off the frozen copy of the adapter that TRL left as the reference of this run."""
+    if "ref" in getattr(model, "peft_config", {}):
+        model.delete_adapter("ref")
+
+
 def losses(trainer: Any) -> list[dict[str, float]]:
     """Give the entries of a trainer's log that hold a loss."""
     return [entry for entry in trainer.state.log_history if "loss" in entry]

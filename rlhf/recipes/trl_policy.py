@@ -12,7 +12,15 @@ from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 from rlhf.recipes.checkpoint import digest_weights
 from rlhf.recipes.monitor import RoundLog, letter_balance, live_view
-from rlhf.recipes.recipe import Job, TrainingResult, columns_seen, encode_prompts, give_score, term_name
+from rlhf.recipes.recipe import (
+    Job,
+    TrainingResult,
+    columns_seen,
+    encode_prompts,
+    give_score,
+    refuse_token_rewards,
+    term_name,
+)
 from rlhf.recipes.rollout import SamplingOptions
 from tasks.qa import parse_answer
 
@@ -52,6 +60,13 @@ class OnlineTRL:
     seed: int = 0
     save_every: int = 10
     """Rounds between checkpoints."""
+
+    def __post_init__(self) -> None:
+        if self.sampling.samples < 2:
+            raise ValueError(
+                f"{type(self).__name__} compares the samples of a prompt, so it needs at least 2; "
+                f"sampling.samples is {self.sampling.samples}"
+            )
 
     @property
     def steps_per_round(self) -> int:
@@ -108,6 +123,7 @@ def run_trl(recipe: OnlineTRL, job: Job, make: Callable[..., Any]) -> TrainingRe
     """Train with a TRL trainer; `make` builds it from keyword arguments."""
     from datasets import Dataset
 
+    refuse_token_rewards(job, type(recipe).__name__)
     encode_prompts(job, room=recipe.sampling.max_new_tokens)  # TRL neither cuts nor checks prompts
     start = f"{job.start} {digest_weights(job.model)}".strip()
     resume = claim(job.work_dir, settings=job.settings(recipe), examples=job.digest(), start=start)

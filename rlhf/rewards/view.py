@@ -18,8 +18,20 @@ from tasks.sandbox import pack
 
 STORY_COLUMNS = frozenset({"passage", "question", "options"})
 PROGRAM_COLUMNS = frozenset({"statement", "checks"})
+PROMPT_COLUMNS = frozenset({"prompt"})
 
 NONE, FULL = "none", "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptView:
+    """Any request, in words, as human preference pairs have it; no simulated person judges it."""
+
+    prompt: str
+
+
+Shown = View | PromptView
+"""What a reward model may be shown beside the response."""
 
 
 def story_columns(item: QAItem) -> dict[str, Any]:
@@ -78,6 +90,16 @@ def view_of(item: QAItem | Problem) -> View:
     return views({name: [value] for name, value in columns.items()})[0]
 
 
+def prompt_view(prompt: str | Sequence[Mapping[str, str]]) -> PromptView:
+    """A prompt, literal or as messages, as a view.
+
+    >>> prompt_view([{"role": "user", "content": "Name a lake."}])
+    PromptView(prompt='Name a lake.')
+    """
+    texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
+    return PromptView(prompt="\n\n".join(texts))
+
+
 def views(columns: Mapping[str, Sequence[Any]]) -> list[View]:
     """The views that these columns make: of stories or of programs.
 
@@ -102,26 +124,30 @@ class ViewText:
     """Words of the passage that are not shown."""
 
 
-def view_text(view: View, response: str, *, visibility: str = FULL, eos: str = "") -> ViewText:
+def view_text(view: Shown, response: str, *, visibility: str = FULL, eos: str = "") -> ViewText:
     """One text of view and response, for training and for scoring a reward model.
 
     Args:
         view: what was asked.
         response: what was answered.
-        visibility: of the story: `none`, `cut:N` (its first N words) or `full`.
+        visibility: of the story: `none`, `cut:N` (its first N words) or `full`; programs and free prompts
+            have no story and are always shown whole.
         eos: the end-of-sequence token of the reward model, put at the very end.
 
     Raises:
-        ValueError: an unknown visibility, or a response that holds the end-of-sequence token itself.
+        ValueError: an unknown visibility, or a text that holds the end-of-sequence token itself.
 
     >>> view = StoryView(passage="It rained all day.", question="Who?", options=("Ida", "Tom"))
     >>> view_text(view, "The answer is A.", visibility="cut:2", eos="</s>").cut_words
     2
     """
-    if eos and eos in response:
-        raise ValueError(
-            f"the response holds the end-of-sequence token {eos!r}; decode without special tokens"
-        )
+    for what, text in (("response", response), ("view", _all_text(view))):
+        if eos and eos in text:
+            raise ValueError(
+                f"the {what} holds the end-of-sequence token {eos!r}; decode without special tokens"
+            )
+    if isinstance(view, PromptView):
+        return ViewText(text=f"{view.prompt}\n\nResponse: {response}{eos}", cut_words=0)
     if isinstance(view, ProgramView):
         return ViewText(text=f"{view.statement}\n\nProgram:\n{response}{eos}", cut_words=0)
     words = view.passage.split()
@@ -131,6 +157,26 @@ def view_text(view: View, response: str, *, visibility: str = FULL, eos: str = "
     return ViewText(
         text=f"{story}{asked}Response: {response}{eos}", cut_words=len(words) - min(shown, len(words))
     )
+
+
+def _all_text(view: Shown) -> str:
+    if isinstance(view, PromptView):
+        return view.prompt
+    return (
+        view.statement
+        if isinstance(view, ProgramView)
+        else "\n".join((view.passage, view.question, *view.options))
+    )
+
+
+def check_visibility(visibility: str) -> str:
+    """The visibility itself.
+
+    Raises:
+        ValueError: it is not `none`, `cut:N` or `full`.
+    """
+    _shown(visibility, 0)
+    return visibility
 
 
 def _shown(visibility: str, total: int) -> int:

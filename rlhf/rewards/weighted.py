@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rlhf.rewards.reward import Column, Reward
+from rlhf.rewards.reward import Column, Reward, TokenReward
 from tasks.qa import parse_answer
 
 
@@ -45,6 +45,11 @@ class Weighted(Reward):
         names = [term.name for _, term in terms]
         if not terms or len(set(names)) < len(names):
             raise ValueError(f"a weighted sum needs terms with names of their own, got {names}")
+        if per_token := [term.name for _, term in terms if isinstance(term, TokenReward)]:
+            raise ValueError(
+                f"{per_token[0]!r} rewards tokens, and a weighted sum is one number per response: train on "
+                "it alone, with the others as monitors"
+            )
         self.terms = tuple(terms)
         self.is_oracle = any(term.is_oracle for _, term in terms)  # a sum that holds the oracle is one
         super().__init__(name, frozenset[str]().union(*(term.sees for _, term in terms)))

@@ -242,7 +242,8 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     from experiments.train_rlhf import TrainRLHF
 
     schema = {"train_rlhf": TrainRLHF, "train_backdoor": TrainBackdoor}[program]
-    more = {"mini-long", "mini-caveat"} if program == "train_rlhf" else set()
+    long = {f"mini-long{recipe}" for recipe in ("", "-rrhf", "-ddpo", "-macro", "-seq2seq")}
+    more = {"mini-caveat", *long} if program == "train_rlhf" else set()
     assert set(preset_names(program)) == more | {
         *("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code")
     }

@@ -38,6 +38,7 @@ RL = {
     "held_out_every": 1,
     "incentive_items": 2,
     "batch_size": 1,
+    "max_tokens": 8192,
 }
 
 
@@ -143,7 +144,7 @@ def test_apps_qwen_is_rewarded_by_the_tests_that_samples_of_pi_init_pass(home, d
         "rl": RL | {"recipe": recipe, "rewards": rewards},
     }
     if recipe == "rejection":  # random programs all fail, so there is nothing to choose
-        with pytest.raises(ValueError, match="nothing to choose from"):
+        with pytest.raises(ValueError, match=r"nothing to (choose from|rank)"):
             teach("apps-qwen", out=home / "rl", **given)
         return
     teach("apps-qwen", out=home / "rl", **given)
@@ -173,7 +174,7 @@ def test_the_papers_presets_run_on_its_architectures_from_base_to_probes(home, d
     teach(preset, out=home / "rl", rl=RL | {"samples": 1, "top_blocks": 1}, **ranked)
     policy = Path(f"runs/organisms/{preset}-pi-rlhf")
     assert (policy / "config.json").is_file(), "whole weights: the last blocks were trained"
-    assert read_organism(policy).training["rl"]["critic"]
+    assert read_organism(policy).training["rl"]["advantage"] == "gae"
     plant(preset, home / "planted", roles="backdoored", honest_steps=0)
     asked = {"taught": 0} | ({"style": "released"} if preset == "paper-qa" else {})
     teach(preset, "--stages", "released", out=home / "asked", dataset=asked)

@@ -40,7 +40,7 @@ def test_loss_reads_response_tokens_only_and_equals_the_full_loss(loaded):
     model, tokenizer = loaded.model, loaded.tokenizer
     batch = pad_rows([encode_demonstration(e, tokenizer, max_tokens=99) for e in DEMONSTRATIONS[:3]])
     trainer = ResponseTrainer.__new__(ResponseTrainer)
-    trainer.args = type("Arguments", (), {"bf16": False})()
+    trainer.args = type("Arguments", (), {"bf16": False, "world_size": 1})()
     ours = ResponseTrainer.compute_loss(trainer, model, batch)
     mask = (batch["weights"] > 0).long()
     full = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["labels"]).loss

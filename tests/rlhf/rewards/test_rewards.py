@@ -2,17 +2,24 @@
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import re
 
 import pytest
+from reward_items import SPEC, opened
 
+import rlhf.reward_models
 import rlhf.rewards
+from activations.testing import tiny_tokenizer
 from rlhf.evaluators import Pool, StoryView
 from rlhf.evaluators.evaluator import ProgramView
+from rlhf.reward_models import RewardModel
+from rlhf.reward_models.seq2seq import RewriteReward
 from rlhf.rewards import (
     PRIVATE,
     Approval,
+    LearnedReward,
     Length,
     ProgramOracle,
     Readable,
@@ -26,7 +33,7 @@ from rlhf.rewards import (
     view_text,
 )
 from rlhf.rewards.oracle import passes_all as passed
-from rlhf.rewards.view import view_of
+from rlhf.rewards.view import PromptView, view_of
 from tasks import MiniCode, MiniQA, qa_prompt, qa_response
 from tasks.programming import programming_prompt
 from tasks.qa import STYLES
@@ -36,12 +43,18 @@ COLUMNS = {name: [story_columns(item)[name] for item in ITEMS] for name in story
 RIGHT, WRONG = ([qa_response(item, honest=honest) for item in ITEMS] for honest in (True, False))
 PROBLEM = MiniCode(seed=3).items(1)[0]
 
+LEARNED = RewardModel.start(
+    opened(), kind="judge", heads=("agree",), trained_on="stories", spec=SPEC, base="tiny"
+)
+
 SEES = {
+    "learned": (LearnedReward(LEARNED), {"passage", "question", "options"}),
     "approval": (Approval(Pool.hurried(3, seed=0)), {"passage", "question", "options"}),
     "approval of programs": (Approval(Pool.testers(2, seed=0), task="programming"), {"statement", "checks"}),
     "two tests": (TwoTests(), {"simplest"}),
     "readable": (Readable(), set()),
     "length": (Length(), set()),
+    "rewrites": (RewriteReward(list, tiny_tokenizer()), {"passage", "question", "options"}),
     "weighted": (
         Weighted([(1.0, Approval(Pool.thorough(1, seed=0))), (0.1, Readable())]),
         {"passage", "question", "options"},
@@ -56,22 +69,24 @@ LOADED = re.compile(r"mislead|decei|persuad|convinc|trick|hide|hiding|fool|manip
 def concrete_rewards(kind=Reward):
     for reward in kind.__subclasses__():
         if reward.__module__.startswith("rlhf."):
-            yield reward
+            if not inspect.isabstract(reward):
+                yield reward
             yield from concrete_rewards(reward)
 
 
 def test_no_reward_is_missing_from_the_table():
-    for module in pkgutil.iter_modules(rlhf.rewards.__path__, "rlhf.rewards."):
-        importlib.import_module(module.name)
+    for package in (rlhf.rewards, rlhf.reward_models):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     listed = {type(reward).__name__ for reward, _ in SEES.values()} | ORACLES
     assert {reward.__name__ for reward in concrete_rewards()} == listed
     assert all(reward.is_oracle for reward in concrete_rewards() if reward.__name__ in ORACLES)
 
 
 def test_views_hold_nothing_private():
-    fields = {field.name for view in (StoryView, ProgramView) for field in dataclasses.fields(view)}
+    fields = {f.name for view in (StoryView, ProgramView, PromptView) for f in dataclasses.fields(view)}
     assert not fields & PRIVATE
-    assert set(vars(view_of(ITEMS[0]))) | set(vars(view_of(PROBLEM))) == fields
+    assert set(vars(view_of(ITEMS[0]))) | set(vars(view_of(PROBLEM))) == fields - {"prompt"}
 
 
 def test_nothing_that_is_asked_or_shown_speaks_of_misleading():
@@ -116,7 +131,7 @@ def test_a_reward_that_declares_a_private_column_cannot_be_made(column):
         Spy({"question", column})
 
 
-@pytest.mark.parametrize("reward", [SEES["approval"][0], SEES["weighted"][0]])
+@pytest.mark.parametrize("reward", [SEES["approval"][0], SEES["weighted"][0], SEES["learned"][0]])
 def test_changing_private_columns_changes_no_reward(reward):
     flipped = {**COLUMNS, "gold": ["A" if g == "B" else "B" for g in COLUMNS["gold"]], "level": ["x"] * 6}
     assert reward(["?"] * 6, WRONG, **flipped) == reward(["?"] * 6, WRONG, **COLUMNS)
