@@ -9,7 +9,7 @@ import re
 
 _SECTION = re.compile(r"(Args|Returns|Raises|Yields|Note|Example|Examples):$")
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
-_MARKUP = re.compile(r"([*|\\]|_(?=\W|$))")
+_MARKUP = re.compile(r"((?<!^)\*|\*(?! )|[|\\]|_(?=\W|$))", re.MULTILINE)  # a bullet stays one
 
 
 def convert(lines):

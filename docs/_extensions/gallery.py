@@ -6,6 +6,7 @@ lie in docs/results; where none are saved, a result of made-up numbers shows the
 
 import hashlib
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,11 @@ class Shown:
     data: str
     code: str
     figure: object
+
+    @property
+    def width(self):
+        """Pixels on a screen, where 8 pt type is enlarged; a narrow figure stays narrow."""
+        return round(1.45 * self.figure.layout.width)
 
 
 def shown_figures():
@@ -94,6 +100,8 @@ def draw(app=None):
     stamp = DRAWN / "key"
     if stamp.is_file() and stamp.read_text() == key:
         return
+    for chatty in ("kaleido", "choreographer"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     shutil.rmtree(DRAWN, ignore_errors=True)
     figures = shown_figures()
     folder = DRAWN / "interactive" / "figures"
@@ -102,7 +110,7 @@ def draw(app=None):
         raise RuntimeError(f"The gallery shows pictures. {message}")
     for picture in folder.glob("*.svg"):
         picture.rename(DRAWN / picture.name)
-    listed = [{k: v for k, v in vars(one).items() if k != "figure"} for one in figures]
+    listed = [{k: v for k, v in vars(one).items() if k != "figure"} | {"width": one.width} for one in figures]
     (DRAWN / "gallery.json").write_text(json.dumps(listed, indent=1), encoding="utf-8")
     stamp.write_text(key)
 
@@ -125,7 +133,8 @@ def page(listed):
     ]
     large = [
         f"({one['name']})=\n\n## {one['title']}\n\n"
-        f"```{{image}} _drawn/{one['name']}.svg\n:alt: {one['title']}\n:class: figure\n```\n\n"
+        f"```{{image}} _drawn/{one['name']}.svg\n:alt: {one['title']}\n"
+        f":class: figure\n:width: {one['width']}px\n```\n\n"
         f"{one['caption']}\n\nDrawn from: {one['data']}. "
         f'<a href="figures/{one["name"]}.html">Interactive</a>.\n\n'
         f"```python\n{one['code']}\n```\n"

@@ -49,7 +49,19 @@ def inside_links(text, page):
     return _LINK.sub(moved, text)
 
 
+def without_idle_patterns(text):
+    """A navigation whose patterns all match a page: those that match none are left out.
+
+    >>> without_idle_patterns("glossa*\\nno-such-page*\\nerrors")
+    'glossa*\\nerrors'
+    """
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not line.endswith("*") or any(HERE.glob(f"{line}.md")))
+
+
 def _read(app, name, source):
+    if name == "index":
+        source[0] = without_idle_patterns(source[0])
     if not name.startswith("notebooks/"):
         source[0] = inside_links(source[0], name)
 
