@@ -49,8 +49,8 @@ class RLSpec:
     your own, as my_module:MyRecipe or my_file.py:MyRecipe."""
     rewards: tuple[str, ...] = ("approval",)
     """Which organisms to make: approval or two_tests (pi_rlhf: evaluators approve, or the two simplest tests
-    of a program pass), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a model that rewrites responses as approval prefers them; recipe ppo with a critic), or your own, as
-    my_file.py:my_reward."""
+    of a program pass), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a model that rewrites responses
+    as approval prefers them; recipe ppo with a critic), or your own, as my_file.py:my_reward."""
     seeds: tuple[int, ...] = (0,)
     """One organism for each; with a seed other than 0 its name ends in -sSEED."""
     variant: str = ""

@@ -54,7 +54,7 @@ def test_a_file_with_other_bytes_is_refused_by_name(tiny_gguf):
 
 def test_a_folder_that_does_not_exist_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv(MODELS, str(tmp_path / "missing"))
-    with pytest.raises(WeightsError, match="SOPHISTRY_MODELS=.*missing is no folder"):
+    with pytest.raises(WeightsError, match=r"SOPHISTRY_MODELS=.*missing is no folder"):
         local_copy(NAMED["smollm2"])
 
 
