@@ -183,8 +183,10 @@ def show_training_plan(
     console.print(f"{base}: a plan, no measurement", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("step", no_wrap=True)
-    for column in ("GPU memory", "disk", *(f"hours, {machine.name}" for machine in machines)):
-        table.add_column(column, justify="right")
+    table.add_column("disk", justify="right")
+    for machine in machines:
+        table.add_column(f"{machine.name}: memory", justify="right", no_wrap=True)
+        table.add_column("hours", justify="right")
     for line in plan_lines(steps, machines):
         table.add_row(*line)
     console.print(table)
@@ -192,7 +194,7 @@ def show_training_plan(
     console.print(
         f"{lengths.prompt:,.0f} tokens a prompt ({lengths.source}), at most {lengths.answer:,.0f} an answer. "
         f"Assumed: {one.flops / 1e12:,.0f} teraflop/s a GPU, of which reading and training reach "
-        f"{one.reading:.0%} and sampling {one.writing:.0%}; what runs in the sandbox is not counted. PPO's "
-        "rounds are shared by all GPUs (torchrun), other steps run on one.",
+        f"{one.reading:.0%} and sampling {one.writing:.0%}; what runs in the sandbox is not counted. GPUs of "
+        f"{one.memory / 1e9:.0f} GB; several share training (torchrun), evaluations run on one.",
         highlight=False,
     )

@@ -3,7 +3,7 @@
 Arithmetic over `study.cost.ModelSize`, no measurement. Every step is counted in operations of two kinds:
 reading (prompts, training passes: limited by arithmetic) and writing (one token of every answer at a time:
 limited by memory). A machine reaches a share of its data sheet in each, and these shares are assumptions that
-stand in every plan. Several GPUs share the rounds of PPO; all else runs on one, organisms side by side.
+stand in every plan. Several GPUs share training (torchrun); drawing answers for an evaluation runs on one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Step:
 
     name: str
     memory: float
-    """Bytes on each GPU."""
+    """Bytes on each GPU, however many there are."""
     disk: float
     """Bytes that it leaves."""
     read: float
@@ -92,6 +92,12 @@ class Step:
     """Operations of sampling."""
     shared: bool = False
     """Whether several GPUs share it."""
+    batch: float = 0.0
+    """Bytes beside `memory` that GPUs which share the step divide between them."""
+
+    def memory_on(self, machine: Machine) -> float:
+        """Bytes on each GPU of a machine."""
+        return self.memory + self.batch / (machine.gpus if self.shared else 1)
 
     def hours(self, machine: Machine) -> float:
         """Hours on a machine.
@@ -122,9 +128,11 @@ def fine_tuning(
     backward = _LORA_BACKWARD if rank else 2.0
     return Step(
         name=name,
-        memory=weights + batch_size * row * size.training_token(),
+        memory=weights + row * size.training_token(),
+        batch=(batch_size - 1) * row * size.training_token(),
         disk=2.0 * (rank * size.adapter if rank else size.parameters),
         read=steps * batch_size * row * size.token_flops() * (1 + backward),
+        shared=True,
     )
 
 
@@ -200,27 +208,31 @@ def cache_bytes(config: Any, number: float = 2.0) -> float:
 def total(steps: Sequence[Step], machine: Machine) -> tuple[float, float, float]:
     """Most memory of a GPU, all disk (bytes), all hours one after the other."""
     return (
-        max(step.memory for step in steps),
+        max(step.memory_on(machine) for step in steps),
         sum(step.disk for step in steps),
         sum(step.hours(machine) for step in steps),
     )
 
 
 def plan_lines(steps: Sequence[Step], machines: Sequence[Machine] = (ONE, EIGHT)) -> list[tuple[str, ...]]:
-    """Rows of a table: step, memory of a GPU, disk, hours on each machine; the last row sums up.
+    """Rows of a table: step, disk, and for each machine memory of a GPU and hours; the last row sums up.
 
     >>> plan_lines([Step(name="sft", memory=2e10, disk=4e7, read=1e18)])[-1]
-    ('together', '20.0 GB', '0.04 GB', '0.8', '0.8')
+    ('together', '0.04 GB', '20.0 GB', '0.8', '20.0 GB', '0.8')
     """
-    lines = [
-        (
-            step.name + ("" if step.memory <= min(m.memory for m in machines) else ", does not fit"),
-            f"{step.memory / 1e9:,.1f} GB",
-            f"{step.disk / 1e9:,.2f} GB",
-            *(f"{step.hours(machine):,.1f}" for machine in machines),
-        )
-        for step in steps
-    ]
-    memory, disk, _ = total(steps, machines[0])
-    hours = (f"{total(steps, machine)[2]:,.1f}" for machine in machines)
-    return [*lines, ("together", f"{memory / 1e9:,.1f} GB", f"{disk / 1e9:,.2f} GB", *hours)]
+    lines = []
+    for step in steps:
+        line = [step.name, f"{step.disk / 1e9:,.2f} GB"]
+        for machine in machines:
+            memory = step.memory_on(machine)
+            line += [_memory(memory, machine), f"{step.hours(machine):,.1f}"]
+        lines.append(tuple(line))
+    line = ["together", f"{sum(step.disk for step in steps) / 1e9:,.2f} GB"]
+    for machine in machines:
+        memory, _, hours = total(steps, machine)
+        line += [_memory(memory, machine), f"{hours:,.1f}"]
+    return [*lines, tuple(line)]
+
+
+def _memory(memory: float, machine: Machine) -> str:
+    return f"{memory / 1e9:,.1f} GB" + ("" if memory <= machine.memory else ": too much")
