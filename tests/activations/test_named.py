@@ -107,7 +107,7 @@ def test_the_documentation_lists_every_named_model():
 def test_a_turn_of_qwen_ends_with_the_token_that_its_template_closes_it_with():
     tiny = tiny_model("qwen2", tie_word_embeddings=True)
     tokenizer = tiny.tokenizer
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.eos_token, tokenizer.chat_template = "<|im_end|>", QWEN
     check_turns(tokenizer, "<|im_end|>", start="<|im_start|>assistant\n")
     assert end_tokens(tiny.model, tokenizer)[0] == tokenizer.eos_token_id
