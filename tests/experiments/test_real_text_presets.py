@@ -198,7 +198,7 @@ def test_the_papers_presets_run_on_its_architectures_from_base_to_probes(home, d
 
 
 def probe(preset, out, *, policies):
-    """Transfer from the backdoored organism to others, on answers that can be read; nobody has learned any."""
+    """Transfer from the backdoored organism to others, on answers that can be read: nobody learned any."""
     for name in (f"{preset}-backdoored", *policies):
         conditions = ("plain", "trigger") if name.endswith("backdoored") else ("plain",)
         save_transcripts(tiny_answers(name, conditions), Path("runs/organisms") / name / TRANSCRIPTS)
