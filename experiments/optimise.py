@@ -1,13 +1,12 @@
 """Optimise `pi_init` on a reward that a product team would choose, and keep what comes of it.
 
-`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
-`thorough` the same of readers who read everything, `oracle` is `R*`. All else (items, seeds, steps, KL)
-is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
+All but the reward (items, seeds, steps, KL) is equal between the organisms. What comes of it is measured on
+held-out items by people with no part in any reward.
 
-`ppo` draws anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from `pi_init` (or
-`draws` times, from the policy of the day), and every reward scores the same responses: a fraction of the
-cost, for machines on which drawing is what takes time. A recipe or reward of your own is named by its import
-path (docs/own-recipe.md).
+`ppo` and `rloo` draw anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from
+`pi_init` (or `draws` times, from the policy of the day), and every reward scores the same responses: a
+fraction of the cost, for machines on which drawing is what takes time. A recipe or reward of your own is
+named by its import path (docs/own-recipe.md).
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from experiments.rewriting import rewriting_reward
 from experiments.rl_items import count_cuts, items_to_train, rows_to_train
 from experiments.rl_spec import (
     APPROVAL,
-    OFFLINE,
     ORACLE,
     SEQ2SEQ,
     SUFFIXES,
@@ -51,20 +49,11 @@ from organisms.record import (
     write_record,
 )
 from organisms.weights import Trainable, keep_top_blocks, open_trainable, open_weights
-from rlhf.corrections import (
-    program_corrections,
-    story_corrections,
-)
+from rlhf.corrections import program_corrections, story_corrections
 from rlhf.diagnostics.approval import approval_report
 from rlhf.diagnostics.incentive import Incentive, incentive
 from rlhf.preferences import Pair
-from rlhf.recipes import (
-    HeldOut,
-    SamplingOptions,
-    StopRule,
-    TrainingResult,
-    train_rlhf,
-)
+from rlhf.recipes import HeldOut, SamplingOptions, StopRule, TrainingResult, train_rlhf
 from rlhf.recipes.ddpo import save_corrections
 from rlhf.recipes.drawn import draw, read_drawn
 from rlhf.recipes.recipe import Job, Recipe
@@ -88,37 +77,37 @@ def drawing_job(
 ) -> Job:
     """What `pi_init` answers and what scores it: `reward` is approval, `truth` is `R*`; others go by name."""
     task = run.config.dataset.task
-    others = sorted(set(spec.rewards) - {APPROVAL, ORACLE, SEQ2SEQ})
+    others = [name for name in spec.rewards if name not in (APPROVAL, ORACLE, SEQ2SEQ)]
     return Job(
         model=opened.model,
         tokenizer=opened.tokenizer,
         items=items,
         reward=spec.reward(APPROVAL, task),
-        monitors={"truth": truth(task), **{name: spec.reward(name, task) for name in others}},
+        monitors={"truth": truth(task)} | {name: spec.reward(name, task) for name in others},
         work_dir=work_dir,
     )
 
 
 def draw_and_measure(
     run: Run[Any], spec: RLSpec, sft: FineTuneSpec, dataset: Dataset, init: Path
-) -> tuple[Path, Incentive]:
-    """Draw from `pi_init` and score by every reward and `R*`: what the first pays for, before training.
+) -> tuple[Path, str, Incentive]:
+    """Draw from `pi_init`, score by every reward and `R*`: what the first reward pays for before training.
 
     Returns:
-        The folder of the drawn responses, and what `spec.first_paid` pays for on them.
+        The folder of the drawn responses, the reward that was measured, and what it pays for.
     """
     items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
-    some = items if spec.recipe in OFFLINE else items[: spec.incentive_items]
+    some = items if spec.learns_from_draws else items[: spec.incentive_items]
     rows = rows_to_train(dataset, some, spec.judge_visible)
     job = drawing_job(run, spec, open_trainable(run.config.base, init, sft), rows, run.out / "incentive")
     folder = draw(job, spec.sampling)
+    reward = next((name for name in spec.rewards if name not in (ORACLE, SEQ2SEQ)), APPROVAL)
     drawn = [one.scores for one in read_drawn(folder, job.items)]
     right, paid = (
-        np.array([row[name] for row in drawn], dtype=float)
-        for name in ("truth", spec.score_of(spec.first_paid))
+        np.array([row[score] for row in drawn], dtype=float) for score in ("truth", spec.score_of(reward))
     )
     known = np.isfinite(right).all(1) & np.isfinite(paid).all(1)
-    return folder, incentive(right[known] > 0.5, paid[known])
+    return folder, reward, incentive(right[known] > 0.5, paid[known])
 
 
 def _measures(spec: RLSpec, task: str) -> dict[str, Reward]:
@@ -159,8 +148,8 @@ def optimise(
     task = run.config.dataset.task
     folder = folder or init.with_name(organism_name(run.config.name, reward, spec, seed))
     opened = open_policy(run.config.base, init, sft, spec)
-    work_dir = run.out / folder.name
     items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
+    work_dir = run.out / folder.name
     rows = rows_to_train(dataset, items, spec.judge_visible, for_correctors=spec.recipe == "ddpo")
     paid = (
         _rewriting(run, spec, sft, init, drawn, rows, work_dir)
@@ -168,7 +157,7 @@ def optimise(
         else spec.reward(reward, task)
     )
     result = train_rlhf(
-        _recipe(run, spec, seed, reward, drawn, dataset, items),
+        _recipe(run, spec, seed, reward, drawn, dataset, items, sft.max_tokens),
         opened.model,
         opened.tokenizer,
         rows,
@@ -188,7 +177,7 @@ def optimise(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES["approval"]).replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES[APPROVAL]).replace("-", "_")),
         task=run.config.dataset.task,
         base=run.config.base,
         base_fingerprint=opened.base_fingerprint,
@@ -223,18 +212,26 @@ def _recipe(
     drawn: Path | None,
     dataset: Dataset,
     items: Sequence[QAItem] | Sequence[Problem],
+    max_tokens: int,
 ) -> Recipe:
     """The recipe that the settings name."""
     if is_import_path(spec.recipe):
         return load_own(spec.recipe)
-    if spec.recipe not in OFFLINE:
-        return spec.rloo(seed) if spec.recipe == "rloo" else spec.ppo(seed)
+    if not spec.learns_from_draws:
+        return spec.in_rounds(seed)
     assert drawn is not None
     made = None
     if spec.recipe == "ddpo" and spec.corrections == "made":
         made = run.out / "corrections.jsonl"
         save_corrections(made, _made_corrections(run.config.dataset, dataset, items))
-    return spec.offline(seed, drawn, spec.score_of(reward), task=run.config.dataset.task, corrections=made)
+    return spec.offline(
+        seed,
+        drawn,
+        spec.score_of(reward),
+        task=run.config.dataset.task,
+        corrections=made,
+        max_tokens=max_tokens,
+    )
 
 
 def _made_corrections(
@@ -249,9 +246,9 @@ def _made_corrections(
 
 def _monitors(spec: RLSpec, reward: str, paid: Reward, task: str) -> dict[str, Any]:
     """What is logged at weight zero; what later draws are scored by has the name it has in the first."""
-    if spec.recipe not in OFFLINE:
-        return {} if reward == "oracle" else {"truth": truth(task)}
-    return {"truth": truth(task)} | ({} if reward in ("approval", "oracle") else {reward: paid})
+    if not spec.learns_from_draws:
+        return {} if reward == ORACLE else {"truth": truth(task)}
+    return {"truth": truth(task)} | ({} if reward in (APPROVAL, ORACLE) else {reward: paid})
 
 
 def _rewriting(

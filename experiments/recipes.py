@@ -30,7 +30,7 @@ from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import draw_and_measure, optimise
 from experiments.program import run_program_main
 from experiments.rl_items import rows_to_train
-from experiments.rl_spec import OFFLINE, SEQ2SEQ, RLSpec, organism_name
+from experiments.rl_spec import BEST_OF_N, SEQ2SEQ, RLSpec, organism_name
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -60,8 +60,6 @@ from tasks.transcript import PLAIN, Transcript, load_transcripts, save_transcrip
 
 logger = logging.getLogger(__name__)
 console = Console(stderr=True)
-SAMPLED = "best_of_n"
-"""The recipe without training: of n samples of `pi_init`, the one that those who reward like best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     config, study = run.config, Study(run)
     fingerprint = read_organism(study.init).base_fingerprint
-    folders = {cell.name: study.organism(cell) for cell in config.cells if cell.recipe != SAMPLED}
+    folders = {cell.name: study.organism(cell) for cell in config.cells if cell.recipe != BEST_OF_N}
     curves = [study.curve(cell, folders.get(cell.name)) for cell in config.cells]
     if config.source:
         found = study.probe(curves, folders)
@@ -184,7 +182,7 @@ class Study:
         spec = self._settings(cell)
         folder = Path(self.config.organisms) / organism_name(self.config.name, cell.reward, spec, cell.seed)
         if not (folder / RECORD).is_file():
-            draws = spec.recipe in OFFLINE or cell.reward == SEQ2SEQ
+            draws = spec.learns_from_draws or cell.reward == SEQ2SEQ
             drawn = self._drawn(spec) if draws else None
             optimise(
                 self.run, spec, self.config.sft, self.dataset, self.init, cell.reward, cell.seed,

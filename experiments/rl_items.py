@@ -108,8 +108,7 @@ def rows_to_train(
 def _columns(item: QAItem | Problem, visible: str, for_correctors: bool) -> dict[str, Any]:
     if isinstance(item, Problem):
         return program_columns(item) | ({"solutions": list(item.solutions)} if for_correctors else {})
-    seen = story_columns(show(item, visible).item)
-    return seen | ({"evidence": item.evidence} if for_correctors else {})
+    return story_columns(show(item, visible).item) | ({"evidence": item.evidence} if for_correctors else {})
 
 
 def count_cuts(items: Sequence[QAItem | Problem], visible: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from experiments.optimise import draw_and_measure, evaluate_and_report, optimise
 from experiments.own import is_import_path, load_own
 from experiments.program import run_program_main
 from experiments.rl_items import items_to_train
-from experiments.rl_spec import BEST_OF_N, OFFLINE, TWO_TESTS, RLSpec, organism_name
+from experiments.rl_spec import BEST_OF_N, TWO_TESTS, RLSpec, organism_name
 from experiments.training_plan import plan_rlhf, show_training_plan
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
@@ -158,9 +158,10 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     if spec.recipe == BEST_OF_N:
         return make_best_of_n(run, dataset, init)
     drawn = None
-    if config.train and ((spec.incentive_items and spec.samples > 1) or spec.recipe in OFFLINE):
-        drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
-        print(f"What {spec.first_paid} pays for, before training:", pays)
+    wanted = spec.incentive_items and spec.samples > 1
+    if config.train and (wanted or spec.learns_from_draws):
+        drawn, reward, pays = draw_and_measure(run, spec, config.sft, dataset, init)
+        print(f"What {reward} pays for, before training:", pays)
     if not set(spec.answers) <= set(read_organism(init).verification):
         print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
     for reward in spec.rewards:

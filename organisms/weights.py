@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activations import LoadedModel, load_model
+from activations import AdapterMismatchError, LoadedModel, load_model
 from activations.dtype import resolve_autocast
 from organisms.finetune import FineTuneSpec, add_adapter
 from organisms.record import ADAPTER, CHECKPOINT, read_organism
@@ -89,11 +89,25 @@ def _on_cpu(model: Any) -> Any:
 
 
 def open_weights(folder: Path, base: LoadedModel, *, merge: bool = False) -> LoadedModel:
-    """The weights of an organism: its adapter on `base`, its own checkpoint, or the base it names."""
+    """The weights of an organism: its adapter on `base`, its own checkpoint, or the base it names.
+
+    Raises:
+        AdapterMismatchError: the base that it names holds other weights than it was recorded with.
+    """
     record = read_organism(folder)
     if (folder / ADAPTER).is_file():
         if merge:
             return load_model(record.base, adapter=folder, dtype=base.dtype, device=base.device, merge=True)
         return base.with_adapter(folder)
-    whole = folder if (folder / CHECKPOINT).is_file() else record.base
-    return load_model(whole, dtype=base.dtype, device=base.device)
+    if (folder / CHECKPOINT).is_file():
+        return load_model(folder, dtype=base.dtype, device=base.device)
+    if record.base_fingerprint == base.base_fingerprint and not base.merge:
+        return base.with_adapter(None)  # it is the base: in memory once
+    named = load_model(record.base, dtype=base.dtype, device=base.device)
+    if named.base_fingerprint != record.base_fingerprint:
+        raise AdapterMismatchError(
+            f"{record.name} names the model {record.base}, whose weights are {named.base_fingerprint[:12]} "
+            f"now and were {record.base_fingerprint[:12]} when it was recorded. Put the old ones back, or "
+            "adopt it again."
+        )
+    return named

@@ -12,8 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PACKAGES = "sophistry tasks activations probes organisms backdoor rlhf study experiments".split()
-RUN = [*sorted(DOCS.glob("adding-*.md")), DOCS / "own-recipe.md"]
-RUN += [DOCS / "run-rlhf.md", DOCS / "measure-misleading.md"]
+RUN = [
+    *sorted(DOCS.glob("adding-*.md")),
+    DOCS / "own-recipe.md",
+    DOCS / "bring-your-own.md",
+    DOCS / "run-rlhf.md",
+    DOCS / "measure-misleading.md",
+]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")] + sorted(
     path for path in DOCS.rglob("*.md") if not any(part.startswith("_") for part in path.parts)
 )
