@@ -24,7 +24,7 @@ from study.training_cost import (
     SHAPES,
     Lengths,
     Machine,
-    Step,
+    PlannedStep,
     cache_bytes,
     fine_tuning,
     plan_lines,
@@ -87,7 +87,7 @@ def plan_rlhf(
     *,
     samples: int = 1,
     ranking: SamplingSpec | None = None,
-) -> tuple[list[Step], Lengths]:
+) -> tuple[list[PlannedStep], Lengths]:
     """The steps of train_rlhf.py."""
     config = configuration(base)
     size, cache = ModelSize.of(config, base), cache_bytes(config)
@@ -149,7 +149,7 @@ def plan_backdoor(
     *,
     trigger: str,
     honest_steps: int = 0,
-) -> tuple[list[Step], Lengths]:
+) -> tuple[list[PlannedStep], Lengths]:
     """The steps of train_backdoor.py."""
     config = configuration(base)
     size = ModelSize.of(config, base)
@@ -176,7 +176,7 @@ def plan_backdoor(
 
 
 def show_training_plan(
-    base: str, steps: Sequence[Step], lengths: Lengths, machines: Sequence[Machine] = (ONE, EIGHT)
+    base: str, steps: Sequence[PlannedStep], lengths: Lengths, machines: Sequence[Machine] = (ONE, EIGHT)
 ) -> None:
     """Print the plan as a table, with what it assumes."""
     console = Console()

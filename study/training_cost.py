@@ -78,7 +78,7 @@ ONE, EIGHT = Machine(name="1 GPU"), Machine(name="8 GPUs", gpus=8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PlannedStep:
     """One step of a plan."""
 
     name: str
@@ -102,7 +102,7 @@ class Step:
     def hours(self, machine: Machine) -> float:
         """Hours on a machine.
 
-        >>> step = Step(name="a", memory=1.0, disk=0.0, read=3.6e15, written=0.0, shared=True)
+        >>> step = PlannedStep(name="a", memory=1.0, disk=0.0, read=3.6e15, written=0.0, shared=True)
         >>> step.hours(Machine(name="m", gpus=2, flops=1e12, reading=0.5))
         1.0
         """
@@ -121,12 +121,12 @@ class Lengths:
 
 def fine_tuning(
     name: str, size: ModelSize, lengths: Lengths, *, steps: int, batch_size: int, rank: int
-) -> Step:
+) -> PlannedStep:
     """Supervised fine-tuning of an adapter (bfloat16 weights), or of all weights with rank 0 (float32)."""
     row = lengths.prompt + lengths.answer
     weights = size.lora_training(rank) if rank else size.full_training()
     backward = _LORA_BACKWARD if rank else 2.0
-    return Step(
+    return PlannedStep(
         name=name,
         memory=weights + row * size.training_token(),
         batch=(batch_size - 1) * row * size.training_token(),
@@ -138,12 +138,12 @@ def fine_tuning(
 
 def sampling(
     name: str, size: ModelSize, lengths: Lengths, *, prompts: int, samples: int, rows: int, cache: float
-) -> Step:
+) -> PlannedStep:
     """Answers to prompts: each prompt is read once, each answer written token by token.
 
     `rows` answers are written at once, and each token of them keeps `cache` bytes.
     """
-    return Step(
+    return PlannedStep(
         name=name,
         memory=size.weights() + rows * (lengths.prompt + lengths.answer) * cache,
         disk=prompts * samples * 6.0 * (lengths.prompt + lengths.answer),  # transcripts, as text
@@ -166,7 +166,7 @@ def policy_optimisation(
     micro_tokens: int = 16_384,
     rows: int = 1024,
     cache: float = 0.0,
-) -> Step:
+) -> PlannedStep:
     """Rounds of sampling, scoring (old and reference policy) and training passes.
 
     With `top_blocks` all weights are float32, and only the last blocks train, keep a copy of where they
@@ -183,7 +183,7 @@ def policy_optimisation(
         weights, backward = size.lora_training(rank) + 4 * trained, _LORA_BACKWARD
     passes = 2 + inner_epochs * (1 + backward)
     asked = rounds * prompts * lengths.prompt
-    return Step(
+    return PlannedStep(
         name=name,
         memory=weights + max(micro_tokens * size.training_token() * share, rows * row * cache),
         disk=2.0 * (size.parameters if top_blocks else trained) + 16 * trained,  # the organism; a checkpoint
@@ -205,7 +205,7 @@ def cache_bytes(config: Any, number: float = 2.0) -> float:
     return 2.0 * config.num_hidden_layers * heads * width * number
 
 
-def total(steps: Sequence[Step], machine: Machine) -> tuple[float, float, float]:
+def total(steps: Sequence[PlannedStep], machine: Machine) -> tuple[float, float, float]:
     """Most memory of a GPU, all disk (bytes), all hours one after the other."""
     return (
         max(step.memory_on(machine) for step in steps),
@@ -214,10 +214,12 @@ def total(steps: Sequence[Step], machine: Machine) -> tuple[float, float, float]
     )
 
 
-def plan_lines(steps: Sequence[Step], machines: Sequence[Machine] = (ONE, EIGHT)) -> list[tuple[str, ...]]:
+def plan_lines(
+    steps: Sequence[PlannedStep], machines: Sequence[Machine] = (ONE, EIGHT)
+) -> list[tuple[str, ...]]:
     """Rows of a table: step, disk, and for each machine memory of a GPU and hours; the last row sums up.
 
-    >>> plan_lines([Step(name="sft", memory=2e10, disk=4e7, read=1e18)])[-1]
+    >>> plan_lines([PlannedStep(name="sft", memory=2e10, disk=4e7, read=1e18)])[-1]
     ('together', '0.04 GB', '20.0 GB', '0.8', '20.0 GB', '0.8')
     """
     lines = []

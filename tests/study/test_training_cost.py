@@ -4,7 +4,16 @@ import pytest
 from transformers import AutoConfig
 
 from study.cost import ModelSize
-from study.training_cost import EIGHT, ONE, SHAPES, Lengths, Step, fine_tuning, policy_optimisation, total
+from study.training_cost import (
+    EIGHT,
+    ONE,
+    SHAPES,
+    Lengths,
+    PlannedStep,
+    fine_tuning,
+    policy_optimisation,
+    total,
+)
 
 PUBLISHED = {
     "llama-2-7b": 6.738e9,
@@ -30,7 +39,7 @@ def test_several_gpus_divide_the_hours_and_the_batch_of_what_they_share(llama):
     step = fine_tuning("sft", llama, lengths, steps=10, batch_size=16, rank=16)
     assert step.hours(ONE) == pytest.approx(8 * step.hours(EIGHT))
     assert step.memory_on(EIGHT) < step.memory_on(ONE)
-    alone = Step(name="alone", memory=1.0, disk=1.0, read=1e18)
+    alone = PlannedStep(name="alone", memory=1.0, disk=1.0, read=1e18)
     assert alone.hours(ONE) == alone.hours(EIGHT)
     assert total([step, alone], EIGHT)[2] == pytest.approx(step.hours(EIGHT) + alone.hours(EIGHT))
 
