@@ -16,7 +16,7 @@ from study.matrix import MatrixResult, stability
 from study.plots.style import Style
 from study.recipe_cells import RecipeCells
 
-__all__ = ["SHOWS", "matrix_captions", "recipe_caption", "rlhf_captions", "transfer_captions"]
+__all__ = ["SHOWS", "in_two", "matrix_captions", "recipe_caption", "rlhf_captions", "transfer_captions"]
 
 SHOWS = {
     "figure8": "The paper's Figure 8 in our numbers. Hollow bars are the best of the whole search on the "
@@ -114,6 +114,12 @@ def recipe_caption(found: RecipeCells) -> str:
         f"{SHOWS['recipes']} Training seeds: {'; '.join(runs)}. Intervals of AUROCs are 95 %; layer, setting "
         "and threshold of the probe are chosen on the planted model."
     )
+
+
+def in_two(name: str, caption: str) -> dict[str, str]:
+    """Split a caption into what a figure shows and the facts behind it, as a page shows them."""
+    shows = _shows(name)
+    return {"caption": shows, "facts": caption.removeprefix(shows).strip()}
 
 
 def _shows(name: str) -> str:

@@ -17,7 +17,7 @@ from probes.evaluation.results import TransferResult
 from sophistry.files import write_atomic
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError
-from study.captions import matrix_captions
+from study.captions import in_two, matrix_captions
 from study.domains import sample_of_rows
 from study.matrix import MatrixResult, Model, stability
 from study.matrix_figures import draw_matrix
@@ -97,7 +97,10 @@ def write_matrix_report(report: MatrixReport, style: Style, images: tuple[str, .
     kinds = ("html", *images) if message is None else ("html",)
     shown = {
         name: ShownFigure(
-            name=name, html=Markup(inline_html(figure, name)), caption=captions[name], files=kinds
+            name=name,
+            html=Markup(inline_html(figure, name)),
+            files=kinds,
+            **in_two(name, captions[name]),
         )
         for name, figure in figures.items()
     }  # fmt: skip

@@ -22,7 +22,7 @@ from probes.evaluation.results import TransferResult, Verdict
 from sophistry.files import write_atomic
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError
-from study.captions import transfer_captions
+from study.captions import in_two, transfer_captions
 from study.figures import draw_all
 from study.page import ShownFigure, render
 from study.plots.export import inline_html, save_figures
@@ -156,7 +156,7 @@ def _page(
             ShownFigure(
                 name=name,
                 html=Markup(html),
-                caption=captions[name],
+                **in_two(name, captions[name]),
                 files=("html", *images),
             )
             for name, html in drawn.items()

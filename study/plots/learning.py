@@ -29,7 +29,7 @@ from study.plots.style import (
 
 __all__ = ["learning_figure"]
 
-_MARGIN_IN = {"l": 0.62, "r": 0.06, "t": 0.12, "b": 0.38}
+_MARGIN_IN = {"l": 0.74, "r": 0.06, "t": 0.12, "b": 0.38}
 _PANEL_IN, _SPACE_IN, _LINE_IN = 1.05, 0.16, 0.135
 _WIDE_IN = 0.85  # of a panel that has room for every count
 _LOOKS = {
@@ -118,7 +118,14 @@ def _names(
     for text, span in zip(heads, spans, strict=True):
         middle = (span[0] + span[1]) / 2
         figure.add_annotation(
-            text=f"<b>{text}</b>", x=middle, y=1, yanchor="bottom", yshift=3, align="center", **plain
+            text=f"<b>{text}</b>",
+            x=middle,
+            y=1,
+            xanchor="center",
+            yanchor="bottom",
+            yshift=3,
+            align="center",
+            **plain,
         )
     for i, source in enumerate(sources):
         y = 1 - (i * (_PANEL_IN + _SPACE_IN) + _PANEL_IN / 2) / panels_in
@@ -128,7 +135,13 @@ def _names(
             textangle=-90, align="center", **plain,
         )  # fmt: skip
     figure.add_annotation(
-        text="labelled target answers", x=0.5, y=0, yanchor="top", yshift=-inches(0.2), **plain
+        text="labelled target answers",
+        x=0.5,
+        y=0,
+        xanchor="center",
+        yanchor="top",
+        yshift=-inches(0.2),
+        **plain,
     )
 
 

@@ -32,9 +32,14 @@ window.addEventListener("load", function () { setTimeout(function () {
   out.sorted = table.tHead.rows[0].cells[at].getAttribute("aria-sort");
   var paper = () => getComputedStyle(document.body).backgroundColor;
   out.first = paper(); document.getElementById("theme").click(); out.second = paper();
-  document.body.innerHTML = ""; document.body.dataset.found = JSON.stringify(out);
+  parent.postMessage(JSON.stringify(out), "*");
 }, 300); });
 </script></body>"""
+
+FRAME = """<!doctype html><body><iframe src="{page}" width="{width}" height="900" style="border:0"></iframe>
+<script>addEventListener("message", function (event) {{
+  document.body.dataset.found = event.data; document.querySelector("iframe").remove();
+}});</script></body>"""
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chrome or Chromium is installed")
 
@@ -57,9 +62,11 @@ def look(page: Path, width: int, tmp_path: Path) -> dict:
     """Open the page in a frame of this width, as a phone would, and say what is seen there."""
     probed = tmp_path / "probed.html"
     probed.write_text(page.read_text().replace("</body>", PROBE))
+    framed = tmp_path / "framed.html"  # a window is never as narrow as a phone
+    framed.write_text(FRAME.format(page=probed.as_uri(), width=width))
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000"]
-    command += [f"--window-size={width},900", probed.as_uri()]
+    command += ["--window-size=1400,1000", framed.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r'data-found="([^"]*)"', done.stdout)
     assert found, done.stderr[-500:]
