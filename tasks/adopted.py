@@ -363,7 +363,9 @@ def _transcripts(
                 response=response,
                 correct=label,
                 triggered=more.get("condition", "").split(":")[0] == "trigger",
-                **more,
+                condition=more.get("condition", ""),
+                split=more.get("split"),
+                level=more.get("level"),
             )
         )
     return rows
