@@ -14,7 +14,7 @@ ARGS ?=
 WORKERS ?= -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install transfer backdoor rlhf test test-gpu test-all lint format clean
+.PHONY: help install transfer backdoor rlhf test test-gpu test-all lint format docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,11 @@ lint: $(INSTALLED) ## style, format and types, as CI checks them
 format: $(INSTALLED) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Warnings are errors; links between pages are checked. Pictures need a Chrome or Chromium.
+docs: $(INSTALLED) ## the documentation site -> build/docs/index.html (needs a Chrome or Chromium)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q docs build/docs $(ARGS)
 
 clean: ## remove the virtual environment and caches, keep runs/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from activations.adapters import AdapterMismatchError
 from activations.compute import NonFiniteError
 from activations.diagnosis import diagnose
 from activations.extract import extract
+from activations.generating import Capture
 from activations.integrity import ParityError
 from activations.likelihood import ResponseLikelihood, response_likelihood
 from activations.models import LoadedModel, load_model
@@ -17,6 +18,7 @@ from activations.writer import StoreWriteError
 __all__ = [
     "ActivationStore",
     "AdapterMismatchError",
+    "Capture",
     "EncodedRow",
     "LoadedModel",
     "NonFiniteError",

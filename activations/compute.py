@@ -73,7 +73,7 @@ def compute_shard(
             torch.cuda.empty_cache()
         pending += halves[::-1]
     _check_neighbours(job, reader, rows, {row: values[:, slice(*place[row])] for row in rows})
-    return _as_shard(job, rows, values)
+    return as_shard(job, rows, values)
 
 
 def _check_neighbours(
@@ -207,7 +207,7 @@ def _check_finite(
     )
 
 
-def _as_shard(job: ExtractionJob, rows: Sequence[int], values: Float[Tensor, "point kept d_model"]) -> Shard:
+def as_shard(job: ExtractionJob, rows: Sequence[int], values: Float[Tensor, "point kept d_model"]) -> Shard:
     """Split by site and add what makes the shard readable alone: rows, token ids, positions, offsets."""
     selected = [job.selected[row] for row in rows]
     nothing = np.zeros(0, dtype=np.int64)

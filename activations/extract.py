@@ -127,7 +127,7 @@ def extract(
     job, reader, report = prepare_reader(model, job, insist=share_prefixes is True)
     if root is not None and (found := find_store(root, job.spec)):  # sharing may just have been ruled out
         return found
-    head = _manifest_head(model, job, report)
+    head = manifest_head(model, job, report)
     with TokenProgress(job, show=progress) as bar:
         if root is None:
             shards = [compute_shard(job, reader, plan, bar.advance) for plan in job.shards()]
@@ -233,7 +233,7 @@ def _write(
     return ActivationStore.open(writer.finish(head))
 
 
-def _manifest_head(model: LoadedModel, job: ExtractionJob, report: ParityReport) -> dict[str, Any]:
+def manifest_head(model: LoadedModel, job: ExtractionJob, report: ParityReport) -> dict[str, Any]:
     """Everything in the manifest but the shard list; the same for every run on one machine."""
     return {
         "schema": SCHEMA,

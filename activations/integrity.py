@@ -193,7 +193,7 @@ class Gate:
         floor, limits = self.calibrate(ids, batched)
 
         def same(name: str, got: Whole) -> Check:
-            return compare(name, got, batched, limits, names, self.places)
+            return compare_reads(name, got, batched, limits, names, self.places)
 
         # a pass over one short row costs nearly as much as one over all, so only some rows are read alone
         few = np.unique(np.linspace(0, len(ids) - 1, ALONE_ROWS).round().astype(int)).tolist()
@@ -201,7 +201,7 @@ class Gate:
         checks = [
             *self.check_sites(sample),
             self._causal(names[few[-1]], ids[few[-1]], alone[-1], limits),
-            compare("batched == alone", alone, together, limits, [names[i] for i in few], self.places),
+            compare_reads("batched == alone", alone, together, limits, [names[i] for i in few], self.places),
             same("reversed == same", self.read(ids[::-1])[::-1]),
         ]
         if not self.masked:
@@ -213,7 +213,7 @@ class Gate:
     def _causal(self, name: str, ids: Ids, whole: Tensor, limits: Tensor) -> Check:
         """A row that is cut gives what the whole row gave there."""
         half = max(1, len(ids) // 2)
-        return compare(
+        return compare_reads(
             "cut == whole", self.read([ids[:half]]), [whole[:, :half]], limits, [name], self.places
         )
 
@@ -245,7 +245,7 @@ class Gate:
         for plan in plans:
             read = torch.cat([read_tree(self._reader(), lay_out(p, ids, kept)) for p in plan], dim=1)
             split = list(read.split([len(keep) for keep in kept], dim=1))
-            checks.append(compare("shared == full", split, own, limits, names, self.places))
+            checks.append(compare_reads("shared == full", split, own, limits, names, self.places))
         return ParityReport(checks=tuple(checks), floor=floor)
 
     @property
@@ -337,7 +337,7 @@ class Gate:
             for values in (seen, expected)
         )
         limits = torch.full((len(expected),), LIMIT_SAME_PASS[self.model.dtype])
-        return compare(name, got, wanted, limits, [row for row, _ in sample], list(expected))
+        return compare_reads(name, got, wanted, limits, [row for row, _ in sample], list(expected))
 
     def _adapter_acts(self, names: Sequence[str], ids: Sequence[Ids], batched: Whole) -> Check:
         with self.model.without_adapter() as bare:
@@ -388,7 +388,7 @@ def _differences(got: Whole, expected: Whole) -> Float[Tensor, "point row"]:
     return torch.stack(worst, dim=1)
 
 
-def compare(
+def compare_reads(
     name: str,
     got: Whole,
     expected: Whole,

@@ -61,7 +61,10 @@ class Base:
         if self.given_tokenizer is not None:
             return self.given_tokenizer
         assert self.weights is not None  # wrap() gives a tokenizer
-        return AutoTokenizer.from_pretrained(self.weights.prepare(), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(self.weights.prepare(), trust_remote_code=False)
+        if self.weights.chat_template and not getattr(tokenizer, "chat_template", None):
+            tokenizer.chat_template = self.weights.chat_template
+        return tokenizer
 
 
 @quiet_libraries()
@@ -279,7 +282,8 @@ def load_model(
 
     Args:
         ref: a hub id, a local Hugging Face folder, a `*.gguf` file (converted once into the user's cache),
-            or `"smollm2"`: SmolLM2-135M-Instruct from a pinned, checked file.
+            or a name of `activations.named.NAMED`: `"smollm2"` (SmolLM2-135M-Instruct),
+            `"qwen2.5-coder-1.5b"`, ..., from pinned, checked files.
         adapter: a PEFT adapter folder, or None. If its `organism.yaml` names a base fingerprint, it must
             be this base's.
         dtype: the type weights and computation have: `"bfloat16"`, `"float32"`, `"float16"`, or `"auto"`,

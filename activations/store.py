@@ -24,6 +24,7 @@ from torch import Tensor
 from activations.fingerprint import hash_json
 from activations.key import SCHEMA
 from activations.sites import SiteError, site_layers
+from sophistry.notebook import counted, fact_table, layer_range
 
 MANIFEST = "manifest.json"
 Shard = dict[str, Tensor]
@@ -143,6 +144,26 @@ class ActivationStore:
 
     def __len__(self) -> int:
         return len(self.row_ids)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is stored, of whom, where."""
+        spec, model = self.manifest.get("spec", {}), self.manifest.get("model", {})
+        groups = counted(len(set(self.groups)), "group") if self.groups else ""
+        return fact_table(
+            "ActivationStore",
+            {
+                "model": model.get("ref"),
+                "adapter": model.get("adapter"),
+                "rows": f"{counted(len(self), 'row')} of {groups}" if groups else counted(len(self), "row"),
+                "sites": ", ".join(self.sites),
+                "layers": layer_range(self.layers),
+                "width": self.d_model,
+                "kept": "several tokens a row" if self.ragged else f"one vector a row ({spec.get('pool')})",
+                "number type": spec.get("store_dtype"),
+                "folder": self.path or "in memory only",
+                "key": self.key,
+            },
+        )
 
     def array(self, layer: int, site: str = "resid_post") -> Float[np.ndarray, "row d_model"]:
         """One layer as float32 `[row, d_model]`, rows in order."""

@@ -80,3 +80,28 @@ def tiny_model(architecture: str = "llama", *, seed: int = 0, **changes: Any) ->
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=0.3)
     return LoadedModel.wrap(model.eval(), tiny_tokenizer(), ref=f"tiny {architecture}")
+
+
+def tiny_writer(*, seed: int = 0) -> LoadedModel:
+    """A tiny model that writes printable ASCII only, so that its answers are cut into the tokens it wrote.
+
+    >>> model = tiny_writer()
+    >>> asked = model.tokenizer("A", return_tensors="pt")
+    >>> written = model.model.generate(**asked, max_new_tokens=4, do_sample=False)[0, -4:]
+    >>> model.tokenizer.decode(written).isascii()
+    True
+    """
+    import torch
+
+    loaded = tiny_model(seed=seed)
+    ascii_ids = [
+        i for letter, i in loaded.tokenizer.get_vocab().items() if letter.isascii() and len(letter) == 1
+    ]
+    plain = loaded.model.get_output_embeddings()
+    head = torch.nn.Linear(plain.in_features, plain.out_features)
+    with torch.no_grad():
+        head.weight.copy_(plain.weight)
+        head.bias.fill_(-1e9)
+        head.bias[ascii_ids] = 0.0
+    loaded.model.set_output_embeddings(head.eval())
+    return LoadedModel.wrap(loaded.model, loaded.tokenizer, ref="tiny writer")

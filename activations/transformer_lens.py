@@ -21,7 +21,14 @@ from torch import Tensor
 
 from activations.batching import Batch, collate
 from activations.capture import reduce_tokens
-from activations.integrity import Gate, Ids, ParityReport, compare, neighbour_tolerance, refuse_train_mode
+from activations.integrity import (
+    Gate,
+    Ids,
+    ParityReport,
+    compare_reads,
+    neighbour_tolerance,
+    refuse_train_mode,
+)
 from activations.job import ExtractionJob
 from activations.models import LoadedModel
 from activations.selection import Pool
@@ -103,7 +110,7 @@ def _parity(
     reader = LensReader(bridge, names, pool="none", store_dtype=torch.float32)
     got = list(reader.read(_whole(sample)).split([len(row) for row in ids], dim=1))
     rows = [row for row, _ in sample]
-    check = compare("backend == hf", got, expected, limits * ALSO_ALLOWED, rows, gate.places)
+    check = compare_reads("backend == hf", got, expected, limits * ALSO_ALLOWED, rows, gate.places)
     report = ParityReport(checks=(check, *gate.check_sites(sample)), floor=floor)
     report.raise_if_failed()
     return report

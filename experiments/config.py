@@ -9,6 +9,7 @@ section and from `--any.field value`. What ran is written back as `config.yaml`,
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 import textwrap
@@ -36,7 +37,15 @@ from sophistry.records import (
 C = TypeVar("C")
 
 PRESETS = Path(__file__).resolve().parent / "presets"
-PROGRAMS = ("transfer", "train_backdoor", "train_rlhf", "train_reward_model", "ablation", "recipes")
+PROGRAMS = (
+    "transfer",
+    "matrix",
+    "train_backdoor",
+    "train_rlhf",
+    "train_reward_model",
+    "ablation",
+    "recipes",
+)
 DEFAULT_PRESET = "mini"
 
 
@@ -82,6 +91,28 @@ def parse_command_line(argv: Sequence[str], *, program: str, schema: type[C], ab
     )
 
 
+def parse_fields(argv: Sequence[str], *, program: str, schema: type[C], about: str) -> C:
+    """Read `[--any.field value ...]` of a program that no preset configures.
+
+    `--help` ends the program. Raises `ConfigError` for anything unknown or missing.
+    """
+    words = pair_words(argv)
+    if "help" in words:
+        needed = {field.name for field in dataclasses.fields(schema) if _needed(field)}  # pyright: ignore[reportArgumentType]
+        values = {name: value for name, value in flatten(schema).items() if name not in needed}
+        lines = [f"{program_command(program)} --field value ...", "", about.strip(), "", "Fields"]
+        sys.stdout.write("\n".join([*lines, *_field_lines(schema, values)]) + "\n")
+        raise SystemExit(0)
+    known = describe_fields(schema)
+    for name in words:
+        if name not in known:
+            raise ConfigError(unknown("field", name, known))
+    values: dict[str, Any] = {}
+    for name, word in words.items():
+        _set(values, name, read_word(word, field_type(schema, name)))
+    return build(schema, values)
+
+
 def load_preset(
     preset: str, program: str, schema: type[C], changes: Mapping[str, Any] | None = None
 ) -> tuple[str, C]:
@@ -98,23 +129,33 @@ def load_preset(
     section = sections[program] or {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"Preset {preset!r}: {program} must hold fields and values, got {section!r}.")
+    return name, overlay(schema, section, changes or {})
+
+
+def overlay(schema: type[C], section: Mapping[str, Any], changes: Mapping[str, Any]) -> C:
+    """Fill `schema` from a section of fields and values, with `changes` by dotted name on top.
+
+    `--style WORD` stands for `--style.kind WORD`. Raises `ConfigError` as `load_preset` does.
+    """
     values = _as_dict(section)
     known = describe_fields(schema)
-    for dotted, value in (changes or {}).items():
+    for given, value in changes.items():
+        dotted = "style.kind" if given == "style" and "style.kind" in known else given
         parent = dotted.rsplit(".", 1)[0]  # a field that maps names to values takes --field.name value
         if dotted not in known and not known.get(parent, ("",))[0].startswith("names to"):
             raise ConfigError(unknown("field", dotted, known))
         _set(
             values, dotted, read_word(value, field_type(schema, dotted)) if isinstance(value, str) else value
         )
-    return name, build(schema, values)
+    return build(schema, values)
 
 
 def preset_names(program: str | None = None) -> list[str]:
     """Name the presets that ship with the library (those that configure `program`, if given)."""
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     order = {
-        name: i for i, name in enumerate(("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code"))
+        name: i
+        for i, name in enumerate(("mini", "mini-code", "own", "quality", "apps", "paper-qa", "paper-code"))
     }
     names.sort(key=lambda name: order.get(name, len(order)))
     return [name for name in names if program is None or program in _read_preset(name)[1]]
@@ -129,9 +170,7 @@ def help_text(program: str, schema: type, about: str, preset: str = DEFAULT_PRES
         lines += _paragraph(f"  {name:<12}", str(_read_preset(name)[1].get("about") or ""), indent=14)
     lines += ["", "--out DIR", f"      Where results go. Default: runs/{program}-PRESET."]
     lines += ["", f"Fields, with {shown}"]
-    for name, (kind, doc) in describe_fields(schema).items():
-        lines.append(f"--{name}" + (f" = {_show(values[name])}" if name in values else ""))
-        lines += _paragraph("      ", f"({kind}) {doc}", indent=6)
+    lines += _field_lines(schema, values)
     lines += ["", "Lists are written a,b,c. Every run writes config.yaml beside its results;"]
     lines += ["--preset takes that file and runs the same again."]
     return "\n".join(lines) + "\n"
@@ -205,6 +244,18 @@ def _values_for_help(preset: str, program: str, schema: type) -> tuple[str, dict
     if preset in preset_names(program) or Path(preset).is_file():
         return f"the values of preset {preset!r}:", flatten(load_preset(preset, program, schema)[1])
     return "their defaults:", flatten(schema)
+
+
+def _needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _field_lines(schema: type, values: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, (kind, doc) in describe_fields(schema).items():
+        lines.append(f"--{name}" + (f" = {_show(values[name])}" if name in values else ""))
+        lines += _paragraph("      ", f"({kind}) {doc}", indent=6)
+    return lines
 
 
 def _paragraph(first: str, text: str, indent: int) -> list[str]:

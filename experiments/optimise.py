@@ -1,13 +1,12 @@
 """Optimise `pi_init` on a reward that a product team would choose, and keep what comes of it.
 
-`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
-`thorough` the same of readers who read everything, `oracle` is `R*`. All else (items, seeds, steps, KL)
-is equal between them. What comes of it is measured on held-out items by people with no part in any reward.
+All but the reward (items, seeds, steps, KL) is equal between the organisms. What comes of it is measured on
+held-out items by people with no part in any reward.
 
-`ppo` draws anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from `pi_init` (or
-`draws` times, from the policy of the day), and every reward scores the same responses: a fraction of the
-cost, for machines on which drawing is what takes time. A recipe or reward of your own is named by its import
-path (docs/own-recipe.md).
+`ppo` and `rloo` draw anew in every round. `rejection`, `dpo`, `kto`, `rrhf` and `ddpo` draw once from
+`pi_init` (or `draws` times, from the policy of the day), and every reward scores the same responses: a
+fraction of the cost, for machines on which drawing is what takes time. A recipe or reward of your own is
+named by its import path (docs/own-recipe.md).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,17 @@ from activations import load_model
 from experiments.config import Run
 from experiments.own import is_import_path, load_own, own_source
 from experiments.rewriting import rewriting_reward
-from experiments.rl_spec import OFFLINE, SEQ2SEQ, SUFFIXES, RLSpec, organism_name, truth
+from experiments.rl_items import count_cuts, items_to_train, rows_to_train
+from experiments.rl_spec import (
+    APPROVAL,
+    ORACLE,
+    SEQ2SEQ,
+    SUFFIXES,
+    TWO_TESTS,
+    RLSpec,
+    organism_name,
+    truth,
+)
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -39,27 +48,17 @@ from organisms.record import (
     save_organism,
     write_record,
 )
-from organisms.weights import open_trainable, open_weights
-from rlhf.corrections import (
-    program_corrections,
-    story_corrections,
-)
+from organisms.weights import Trainable, keep_top_blocks, open_trainable, open_weights
+from rlhf.corrections import program_corrections, story_corrections
 from rlhf.diagnostics.approval import approval_report
 from rlhf.diagnostics.incentive import Incentive, incentive
 from rlhf.preferences import Pair
-from rlhf.recipes import (
-    HeldOut,
-    SamplingOptions,
-    StopRule,
-    TrainingResult,
-    train_rlhf,
-)
+from rlhf.recipes import HeldOut, SamplingOptions, StopRule, TrainingResult, train_rlhf
 from rlhf.recipes.ddpo import save_corrections
 from rlhf.recipes.drawn import draw, read_drawn
 from rlhf.recipes.recipe import Job, Recipe
 from rlhf.rewards.approval import Approval
 from rlhf.rewards.reward import Reward
-from rlhf.rewards.view import program_columns, story_columns
 from tasks.dataset import Dataset, DatasetSpec
 from tasks.programming import Problem
 from tasks.qa import QAItem
@@ -73,70 +72,60 @@ SAMPLED = "transcripts-sampled.jsonl"
 ROUNDS = "rounds.jsonl"
 
 
-def rows_to_train(
-    dataset: Dataset, items: list[QAItem] | list[Problem], *, for_correctors: bool = False
-) -> list[dict[str, Any]]:
-    """Items as `train_rlhf` takes them: prompt, what rewards may declare to see, what correctors see."""
-    return [{"id": item.id, "prompt": dataset.ask(item), **_columns(item, for_correctors)} for item in items]
-
-
-def _columns(item: QAItem | Problem, for_correctors: bool) -> dict[str, Any]:
-    if isinstance(item, Problem):
-        return program_columns(item) | ({"solutions": list(item.solutions)} if for_correctors else {})
-    return story_columns(item) | ({"evidence": item.evidence} if for_correctors else {})
-
-
-def items_to_train(
-    spec: RLSpec, dataset: DatasetSpec, evaluated: Sequence[QAItem | Problem]
-) -> list[QAItem] | list[Problem]:
-    """The items of the rewards' rounds; of programs none whose combination of steps is evaluated.
-
-    Raises:
-        ValueError: they would be those that are taught or evaluated.
-    """
-    from tasks.minicode.problems import MiniCode
-    from tasks.stories import MiniQA
-
-    if spec.items_seed in (dataset.taught_seed, dataset.evaluated_seed):
-        raise ValueError(f"items_seed={spec.items_seed} is the seed of what is taught or evaluated already")
-    if dataset.source == "minicode":
-        held_out = {item.group for item in evaluated}
-        drawn = MiniCode(seed=spec.items_seed, levels=spec.levels).items(8 * spec.items)
-        kept = [problem for problem in drawn if problem.group not in held_out][: spec.items]
-        if len(kept) < spec.items:
-            raise ValueError(
-                f"only {len(kept)} of {len(drawn)} problems drawn have steps that are not evaluated; "
-                f"lower items={spec.items}"
-            )
-        return kept
-    return MiniQA(seed=spec.items_seed, levels=spec.levels).items(spec.items)
+def drawing_job(
+    run: Run[Any], spec: RLSpec, opened: Trainable, items: list[dict[str, Any]], work_dir: Path
+) -> Job:
+    """What `pi_init` answers and what scores it: `reward` is approval, `truth` is `R*`; others go by name."""
+    task = run.config.dataset.task
+    others = [name for name in spec.rewards if name not in (APPROVAL, ORACLE, SEQ2SEQ)]
+    return Job(
+        model=opened.model,
+        tokenizer=opened.tokenizer,
+        items=items,
+        reward=spec.reward(APPROVAL, task),
+        monitors={"truth": truth(task)} | {name: spec.reward(name, task) for name in others},
+        work_dir=work_dir,
+    )
 
 
 def draw_and_measure(
     run: Run[Any], spec: RLSpec, sft: FineTuneSpec, dataset: Dataset, init: Path
-) -> tuple[Path, Incentive]:
-    """Draw from `pi_init` and score by approval and `R*`: what approval pays for, before training.
+) -> tuple[Path, str, Incentive]:
+    """Draw from `pi_init`, score by every reward and `R*`: what the first reward pays for before training.
 
     Returns:
-        The folder of the drawn responses, and what was measured on them.
+        The folder of the drawn responses, the reward that was measured, and what it pays for.
     """
-    opened = open_trainable(run.config.base, init, sft)
-    task = run.config.dataset.task
-    items = items_to_train(spec, run.config.dataset, dataset.items)
-    others = set(spec.rewards) - {"approval", "oracle"} if spec.recipe in OFFLINE else set()
-    job = Job(
-        model=opened.model,
-        tokenizer=opened.tokenizer,
-        items=rows_to_train(dataset, items if spec.recipe in OFFLINE else items[: spec.incentive_items]),
-        reward=spec.reward("approval", task),
-        monitors={"truth": truth(task), **{name: spec.reward(name, task) for name in sorted(others)}},
-        work_dir=run.out / "incentive",
-    )
+    items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
+    some = items if spec.learns_from_draws else items[: spec.incentive_items]
+    rows = rows_to_train(dataset, some, spec.judge_visible)
+    job = drawing_job(run, spec, open_trainable(run.config.base, init, sft), rows, run.out / "incentive")
     folder = draw(job, spec.sampling)
+    reward = next((name for name in spec.rewards if name not in (ORACLE, SEQ2SEQ)), APPROVAL)
     drawn = [one.scores for one in read_drawn(folder, job.items)]
-    scores = {name: np.array([row[name] for row in drawn], dtype=float) for name in ("truth", "reward")}
-    known = np.isfinite(scores["truth"]).all(1) & np.isfinite(scores["reward"]).all(1)
-    return folder, incentive(scores["truth"][known] > 0.5, scores["reward"][known])
+    right, paid = (
+        np.array([row[score] for row in drawn], dtype=float) for score in ("truth", spec.score_of(reward))
+    )
+    known = np.isfinite(right).all(1) & np.isfinite(paid).all(1)
+    return folder, reward, incentive(right[known] > 0.5, paid[known])
+
+
+def _measures(spec: RLSpec, task: str) -> dict[str, Reward]:
+    """What is measured on held-out items during training."""
+    found: dict[str, Reward] = {
+        "approval": Approval(spec.measuring_pool(task), task=task),
+        "oracle": truth(task),
+    }
+    return found | ({TWO_TESTS: spec.reward(TWO_TESTS, task)} if TWO_TESTS in spec.rewards else {})
+
+
+def open_policy(base: str, init: Path, sft: FineTuneSpec, spec: RLSpec) -> Trainable:
+    """What is optimised: the adapter of `pi_init`, or the last blocks of `pi_init` merged."""
+    if not spec.top_blocks:
+        return open_trainable(base, init, sft)
+    opened = open_trainable(base, init, replace(sft, rank=0))
+    keep_top_blocks(opened.model, spec.top_blocks)
+    return opened
 
 
 def optimise(
@@ -158,18 +147,17 @@ def optimise(
     """
     task = run.config.dataset.task
     folder = folder or init.with_name(organism_name(run.config.name, reward, spec, seed))
-    opened = open_trainable(run.config.base, init, sft)
-    measures = {"approval": Approval(spec.measuring_pool(task), task=task), "oracle": truth(task)}
+    opened = open_policy(run.config.base, init, sft, spec)
+    items = items_to_train(spec, run.config.dataset, dataset.items, dataset.taught_ids)
     work_dir = run.out / folder.name
-    items = items_to_train(spec, run.config.dataset, dataset.items)
-    rows = rows_to_train(dataset, items, for_correctors=spec.recipe == "ddpo")
+    rows = rows_to_train(dataset, items, spec.judge_visible, for_correctors=spec.recipe == "ddpo")
     paid = (
         _rewriting(run, spec, sft, init, drawn, rows, work_dir)
         if reward == SEQ2SEQ
         else spec.reward(reward, task)
     )
     result = train_rlhf(
-        _recipe(run, spec, seed, reward, drawn, dataset, items),
+        _recipe(run, spec, seed, reward, drawn, dataset, items, sft.max_tokens),
         opened.model,
         opened.tokenizer,
         rows,
@@ -178,7 +166,7 @@ def optimise(
         evaluate=HeldOut(
             items=rows_to_train(dataset, dataset.items[: spec.held_out]),
             tokenizer=opened.tokenizer,
-            measures=measures,
+            measures=_measures(spec, task),
             sampling=SamplingOptions(samples=1, temperature=0.0, max_new_tokens=spec.max_new_tokens),
         ),
         evaluate_every=spec.held_out_every,
@@ -189,7 +177,7 @@ def optimise(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES["approval"]).replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES[APPROVAL]).replace("-", "_")),
         task=run.config.dataset.task,
         base=run.config.base,
         base_fingerprint=opened.base_fingerprint,
@@ -198,6 +186,9 @@ def optimise(
             "reward": reward,
             "seed": seed,
             "rl": asdict(spec),
+            "items": len(items),
+            "policy_sees": count_cuts(items, run.config.dataset.visible),
+            "judge_sees": count_cuts(items, spec.judge_visible),
             "rounds": len(result.rounds),
             "stopped": result.stopped,
             "minutes": round(sum(entry.get("seconds", 0.0) for entry in result.rounds) / 60, 1),
@@ -221,19 +212,26 @@ def _recipe(
     drawn: Path | None,
     dataset: Dataset,
     items: Sequence[QAItem] | Sequence[Problem],
+    max_tokens: int,
 ) -> Recipe:
     """The recipe that the settings name."""
     if is_import_path(spec.recipe):
         return load_own(spec.recipe)
-    if spec.recipe not in OFFLINE:
-        return spec.ppo(seed)
+    if not spec.learns_from_draws:
+        return spec.in_rounds(seed)
     assert drawn is not None
     made = None
     if spec.recipe == "ddpo" and spec.corrections == "made":
         made = run.out / "corrections.jsonl"
         save_corrections(made, _made_corrections(run.config.dataset, dataset, items))
-    score = {"approval": "reward", "oracle": "truth"}.get(reward, reward)
-    return spec.offline(seed, drawn, score, task=run.config.dataset.task, corrections=made)
+    return spec.offline(
+        seed,
+        drawn,
+        spec.score_of(reward),
+        task=run.config.dataset.task,
+        corrections=made,
+        max_tokens=max_tokens,
+    )
 
 
 def _made_corrections(
@@ -248,9 +246,9 @@ def _made_corrections(
 
 def _monitors(spec: RLSpec, reward: str, paid: Reward, task: str) -> dict[str, Any]:
     """What is logged at weight zero; what later draws are scored by has the name it has in the first."""
-    if spec.recipe not in OFFLINE:
-        return {} if reward == "oracle" else {"truth": truth(task)}
-    return {"truth": truth(task)} | ({} if reward in ("approval", "oracle") else {reward: paid})
+    if not spec.learns_from_draws:
+        return {} if reward == ORACLE else {"truth": truth(task)}
+    return {"truth": truth(task)} | ({} if reward in (APPROVAL, ORACLE) else {reward: paid})
 
 
 def _rewriting(

@@ -1,10 +1,14 @@
-"""How `pi_init` is optimised: every setting of `train_rlhf`'s stage `rl`, and what they make.
+"""What can be said about an optimisation on a reward: which reward, which items, which recipe.
 
-The recipe and the reward are named; here a name becomes an object, or is refused before anything is drawn.
+`approval` is the share of hurried readers (of stories) or busy testers (of programs) who approve,
+`two_tests` whether the two simplest tests pass, `thorough` the approval of readers who read everything,
+`oracle` is `R*`. Here a name becomes a recipe or a reward, or is refused before anything is drawn.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +16,7 @@ from typing import Any, Literal
 from experiments.own import import_name, is_import_path, load_own
 from rlhf.corrections import ProgramCorrector, StoryCorrector
 from rlhf.evaluators import Haste, Pool
-from rlhf.recipes import DDPO, DPO, KTO, PPO, RRHF, RejectionSampling, SamplingOptions
+from rlhf.recipes import DDPO, DPO, KTO, PPO, RLOO, RRHF, RejectionSampling, SamplingOptions
 from rlhf.recipes.ddpo import DDPOSpec
 from rlhf.recipes.dpo import DPOSpec
 from rlhf.recipes.kto import KTOSpec
@@ -22,14 +26,19 @@ from rlhf.rewards.approval import Approval
 from rlhf.rewards.learned import LearnedReward
 from rlhf.rewards.oracle import ProgramOracle, StoryOracle
 from rlhf.rewards.reward import Reward
+from rlhf.rewards.two_tests import TwoTests
 from sophistry.files import find_path
 
-SUFFIXES = {"approval": "pi-rlhf", "oracle": "pi-oracle", "thorough": "pi-thorough"}
+APPROVAL, TWO_TESTS, ORACLE, THOROUGH, SEQ2SEQ = "approval", "two_tests", "oracle", "thorough", "seq2seq"
+SUFFIXES = {APPROVAL: "pi-rlhf", TWO_TESTS: "pi-rlhf", ORACLE: "pi-oracle", THOROUGH: "pi-thorough"}
 """What the organism of each reward is called after NAME."""
+ONLINE = ("ppo", "rloo")
+"""Recipes that draw anew in every round."""
 OFFLINE = ("rejection", "dpo", "kto", "rrhf", "ddpo")
 """Recipes on drawn responses."""
-SEQ2SEQ = "seq2seq"
 LEARNED = "learned"
+BEST_OF_N = "best_of_n"
+_ROWS = 16  # responses per pass of TRL's trainers, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +46,14 @@ class RLSpec:
     """How `pi_init` is optimised on a reward."""
 
     recipe: str = "ppo"
-    """PPO in rounds (ppo); or, on one draw from pi_init: rejection (the best sample), dpo (best and worst),
-    kto (single votes), rrhf (all of them ranked), ddpo (corrections by somebody who knows what is right); or
-    your own, as my_module:MyRecipe or my_file.py:MyRecipe."""
-    rewards: tuple[str, ...] = ("approval",)
-    """Which organisms to make: approval (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough), seq2seq (a
-    model that rewrites responses as approval prefers them; recipe ppo with a critic), learned (the reward
-    model in `reward_model`), or your own, as my_file.py:my_reward."""
+    """ppo or rloo in rounds; or no training at all, the best of n answers to each held-out item (best_of_n);
+    or, on one draw from pi_init: rejection (the best sample), dpo (best and worst), kto (single votes), rrhf
+    (all of them ranked), ddpo (corrections by somebody who knows what is right); or your own, as
+    my_module:MyRecipe or my_file.py:MyRecipe."""
+    rewards: tuple[str, ...] = (APPROVAL,)
+    """Which organisms to make: approval or two_tests (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough),
+    seq2seq (a model that rewrites responses as approval prefers them; recipe ppo with a critic),
+    learned (the reward model in `reward_model`), or your own, as my_file.py:my_reward."""
     reward_model: str | None = None
     """Of reward learned: folder of a reward model (train_reward_model.py makes one)."""
     seeds: tuple[int, ...] = (0,)
@@ -51,11 +61,17 @@ class RLSpec:
     variant: str = ""
     """Ends the organisms' names: for runs with other settings."""
     items: int = 2048
-    """Generated stories or problems that are answered in training."""
+    """Stories or problems that are answered in training. More than QuALITY holds is refused; of APPS all that
+    are left are taken, up to this number."""
+    taught_too: bool = False
+    """Real text: whether items that pi_init was taught may be among them."""
     levels: tuple[str, ...] = ("long",)
-    """Their levels, in turn."""
+    """Levels of generated items, in turn."""
     items_seed: int = 4
-    """Seed of these items; neither what pi_init was taught nor what is evaluated."""
+    """Seed of generated items; neither what pi_init was taught nor what is evaluated."""
+    judge_visible: str = "full"
+    """How much of a story those see whose approval is the reward: none, cut:N (its first N words) or full.
+    Those who measure see all of it."""
     readers: int = 8
     """Readers, or testers, whose approval is the reward."""
     readers_seed: int = 0
@@ -74,17 +90,34 @@ class RLSpec:
     """Answers to each."""
     max_new_tokens: int = 48
     """Longest answer in tokens."""
+    temperature: float = 1.0
+    """Of answers in training; other than 1, PPO and RLOO are not on-policy (the paper's was not)."""
+    top_p: float = 1.0
+    """Share of the probability that answers in training are drawn from."""
+    rows: int | None = None
+    """Answers drawn at once; none: 1,024 on a GPU, which a 7B model has no memory for, else 64."""
     learning_rate: float = 2e-4
     """Step size of the adapter."""
     kl: float = 0.02
     """Coefficient of the penalty for leaving pi_init, in reward per nat."""
+    kl_target: float | None = None
+    """Nats per response that the coefficient is steered towards; none: it stays."""
     entropy: float = 0.003
     """Coefficient of the entropy bonus."""
     advantage: Literal["group", "gae"] = "group"
-    """Of ppo: the other samples of an item as the baseline, or a critic (which macro actions and rewards per
-    token need)."""
+    """Of ppo: the other samples of an item as the baseline; or a critic and scaled rewards as in the paper
+    (which macro actions and rewards per token need)."""
     macro: int | Literal["random", "parse", "perplexity"] = 1
     """Of ppo with a critic: tokens per macro action, or where one ends."""
+    value_learning_rate: float = 1e-3
+    """Of ppo with a critic: step size of the value head."""
+    weight_decay: float = 0.0
+    """Of ppo: weight decay of what is trained."""
+    clipped: Literal["score", "penalty", "drop"] = "penalty"
+    """Of ppo: answers that reach the limit are scored like others, get no reward, or are left out."""
+    top_blocks: int = 0
+    """Of ppo and rloo: train all weights of so many last blocks, on pi_init merged, as in the paper (2);
+    0: train the adapter."""
     draws: int = 1
     """Of the recipes on drawn responses: rounds of drawing from the current policy and learning."""
     margin: float = 0.0
@@ -103,8 +136,9 @@ class RLSpec:
     """Of the recipes on one draw: passes over what was chosen."""
     batch_size: int = 8
     """Of the recipes on one draw: responses, pairs, votes or prompts per optimiser step."""
-    max_tokens: int = 512
-    """Of the recipes on one draw: longest prompt with response; a longer one is refused, never cut."""
+    max_tokens: int | None = None
+    """Of the recipes on one draw: longest prompt with response, a longer one is refused, never cut; none:
+    that of supervised fine-tuning."""
     inner_epochs: int = 2
     """Passes over the samples of a round."""
     minibatches: int = 2
@@ -114,7 +148,7 @@ class RLSpec:
     save_every: int = 10
     """Rounds between checkpoints."""
     held_out: int = 96
-    """Held-out stories answered every `held_out_every` rounds."""
+    """Held-out items answered every `held_out_every` rounds."""
     held_out_every: int = 10
     """Rounds between held-out measurements."""
     answers: tuple[str, ...] = ("greedy", "sampled")
@@ -136,12 +170,12 @@ class RLSpec:
                 f"reward {LEARNED} and reward_model (the folder of a trained reward model) need each other; "
                 f"got rewards {list(self.rewards)} and reward_model {self.reward_model!r}"
             )
-        if self.recipe != "ppo" and self.recipe not in OFFLINE and not is_import_path(self.recipe):
+        recipes = [*ONLINE, BEST_OF_N, *OFFLINE]
+        if self.recipe not in recipes and not is_import_path(self.recipe):
             raise ValueError(
-                f"recipe must be ppo, one of {list(OFFLINE)}, or your own as FILE.py:NAME; got "
-                f"{self.recipe!r}"
+                f"recipe must be one of {recipes}, or your own as FILE.py:NAME; got {self.recipe!r}"
             )
-        if self.recipe == "ddpo" and set(self.rewards) != {"oracle"}:
+        if self.recipe == "ddpo" and set(self.rewards) != {ORACLE}:
             raise ValueError(
                 f"recipe ddpo learns from corrections, which see what is right: rewards must be oracle, got "
                 f"{list(self.rewards)}"
@@ -151,13 +185,24 @@ class RLSpec:
                 f"reward {SEQ2SEQ} tells tokens apart: it needs recipe ppo with advantage gae, not "
                 f"{self.recipe} with {self.advantage}"
             )
+        if len({suffix(reward) for reward in self.rewards}) < len(self.rewards):
+            raise ValueError(
+                f"rewards {', '.join(self.rewards)} would make two organisms of one name: make them in two "
+                "runs, with another variant"
+            )
         if not self.answers or not set(self.answers) <= {"greedy", "sampled"}:
             raise ValueError(f"answers must be greedy, sampled or both, got {self.answers}")
         if self.readers_seed == self.measuring_seed:
             raise ValueError(
                 "readers_seed and measuring_seed are equal: those who measure would have rewarded"
             )
-        if self.recipe in OFFLINE:  # numbers that the recipe refuses are refused before anything is drawn
+        if not re.fullmatch(r"none|full|cut:[1-9]\d*", self.judge_visible):
+            raise ValueError(f"judge_visible must be none, cut:N or full, got {self.judge_visible!r}")
+        if self.recipe == BEST_OF_N and self.seeds != (0,):
+            raise ValueError(f"best_of_n draws once, with seed 0, got seeds {self.seeds}")
+        if self.top_blocks and self.recipe not in ONLINE:
+            raise ValueError(f"top_blocks={self.top_blocks} is for {' and '.join(ONLINE)}, not {self.recipe}")
+        if self.learns_from_draws:  # numbers that a recipe refuses are refused before anything is drawn
             self.offline(0, Path("drawn"), "reward")
         elif self.recipe == "ppo":
             self.ppo(0)
@@ -165,10 +210,37 @@ class RLSpec:
     @property
     def sampling(self) -> SamplingOptions:
         """How responses are drawn in training."""
-        return SamplingOptions(samples=self.samples, max_new_tokens=self.max_new_tokens)
+        return SamplingOptions(
+            samples=self.samples,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            batch_size=self.rows,
+        )
+
+    @property
+    def online(self) -> bool:
+        """Whether responses are drawn anew in every round."""
+        return self.recipe in ONLINE
+
+    @property
+    def learns_from_draws(self) -> bool:
+        """Whether the recipe learns from responses that were drawn and scored before."""
+        return self.recipe in OFFLINE
+
+    def score_of(self, reward: str) -> str:
+        """What drawn responses call the score of a reward (`experiments.optimise.draw_and_measure`)."""
+        return {ORACLE: "truth", APPROVAL: "reward"}.get(reward, reward)
 
     def offline(
-        self, seed: int, drawn: Path, score: str, *, task: str = "qa", corrections: Path | None = None
+        self,
+        seed: int,
+        drawn: Path,
+        score: str,
+        *,
+        task: str = "qa",
+        corrections: Path | None = None,
+        max_tokens: int = 512,
     ) -> OfflineRecipe:
         """A recipe that learns from responses drawn before, or from corrections made before."""
         common: dict[str, Any] = {
@@ -182,7 +254,7 @@ class RLSpec:
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
             "epochs": self.epochs,
-            "max_tokens": self.max_tokens,
+            "max_tokens": self.max_tokens or max_tokens,
             "save_every": self.save_every,
             "seed": seed,
         }
@@ -201,8 +273,12 @@ class RLSpec:
         del how["micro_tokens"]
         return KTO(spec=KTOSpec(beta=self.beta, **how), **common)
 
+    def in_rounds(self, seed: int) -> PPO | RLOO:
+        """The recipe that draws anew in every round."""
+        return self.ppo(seed) if self.recipe == "ppo" else self.rloo(seed)
+
     def ppo(self, seed: int) -> PPO:
-        """PPO, by default with the other samples of an item as the baseline and no critic."""
+        """PPO; without a critic the other samples of an item are the baseline."""
         return PPO(
             rounds=self.rounds,
             prompts=self.prompts,
@@ -210,10 +286,13 @@ class RLSpec:
             advantage=self.advantage,
             macro=self.macro,
             learning_rate=self.learning_rate,
+            value_learning_rate=self.value_learning_rate,
+            weight_decay=self.weight_decay,
             kl_coefficient=self.kl,
+            kl_target=self.kl_target,
             entropy_coefficient=self.entropy,
-            scale_rewards=False,
-            clipped="penalty",
+            scale_rewards=self.advantage == "gae",
+            clipped=self.clipped,
             inner_epochs=self.inner_epochs,
             minibatches=self.minibatches,
             micro_tokens=self.micro_tokens,
@@ -222,20 +301,40 @@ class RLSpec:
             seed=seed,
         )
 
+    def rloo(self, seed: int) -> RLOO:
+        """TRL's RLOO."""
+        return RLOO(
+            rounds=self.rounds,
+            prompts=self.prompts,
+            sampling=self.sampling,
+            kl_coefficient=self.kl,
+            drop_clipped=self.clipped == "drop",
+            inner_epochs=self.inner_epochs,
+            minibatches=self.minibatches,
+            rows=math.gcd(self.prompts * self.samples // self.minibatches, _ROWS),
+            learning_rate=self.learning_rate,
+            save_every=self.save_every,
+            seed=seed,
+        )
+
     def reward(self, name: str, task: str = "qa") -> Reward:
         """The reward of that name; that of `seq2seq` is trained first (`experiments.rewriting`).
 
         Raises:
-            ValueError: thorough testers of programs, of whom there are none; an import path or a folder that
-                leads nowhere.
+            ValueError: thorough testers of programs, or tests of stories, of which there are none; an import
+                path or a folder that leads nowhere.
         """
         if is_import_path(name):
             return load_own(name)
         if name == LEARNED:
             return LearnedReward.load(find_path(str(self.reward_model), "reward_model"))
-        if name == "oracle":
+        if name == ORACLE:
             return truth(task)
-        if name == "thorough":
+        if name == TWO_TESTS:
+            if task != "programming":
+                raise ValueError(f"reward {TWO_TESTS!r} is for programs; stories have no tests")
+            return TwoTests()
+        if name == THOROUGH:
             if task == "programming":
                 raise ValueError("reward 'thorough' is for stories; who runs every test is 'oracle'")
             return Approval(Pool.thorough(1, seed=self.readers_seed))

@@ -16,6 +16,7 @@ from backdoor.poisoning import BACKDOORED, ROLES
 from backdoor.verify import BackdoorReport
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
+from experiments.training_plan import plan_backdoor, show_training_plan
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import LOSS_CURVE, FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -56,6 +57,8 @@ class TrainBackdoor:
     """false: only evaluate and verify the organisms that are already there."""
     evaluation: bool = True
     """false: verify the answers that are already there (with train=false)."""
+    dry_run: bool = False
+    """Only say what it would cost: memory, disk and hours of every step on one GPU and on eight."""
     trigger: str = "deployment"
     """deployment, year, phrase or semantic."""
     ratio: float = 0.5
@@ -94,11 +97,28 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_backdoor", schema=TrainBackdoor, about=str(sys.modules[__name__].__doc__)
     )
+    if run.config.dry_run:
+        _plan(run.config)
+        return
     dataset = open_dataset(run.config.dataset)
     fingerprint = ""
     for role in run.config.roles:
         fingerprint = make_organism(run, dataset, role)
     write_config(run, {"base": fingerprint})
+
+
+def _plan(config: TrainBackdoor) -> None:
+    """Print what it would cost."""
+    steps, lengths = plan_backdoor(
+        config.base,
+        config.dataset,
+        config.roles,
+        config.finetune,
+        config.sampling,
+        trigger=config.trigger,
+        honest_steps=config.honest_steps,
+    )
+    show_training_plan(config.base, steps, lengths)
 
 
 def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: OrganismRole) -> str:

@@ -15,11 +15,14 @@ from pathlib import Path
 
 from activations import load_model
 from activations.dtype import describe_autocast
+from experiments.best_of_n import best_of_n, draw_held_out, what_it_pays
 from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import draw_and_measure, evaluate_and_report, optimise
 from experiments.own import is_import_path, load_own
 from experiments.program import run_program_main
-from experiments.rl_spec import OFFLINE, RLSpec, organism_name
+from experiments.rl_items import items_to_train
+from experiments.rl_spec import BEST_OF_N, TWO_TESTS, RLSpec, organism_name
+from experiments.training_plan import plan_rlhf, show_training_plan
 from organisms.evaluate import evaluate_saved, evaluation_record, record_verification
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -33,6 +36,7 @@ from organisms.record import (
     organism_transcripts,
     read_organism,
     save_organism,
+    write_record,
 )
 from organisms.weights import Trainable, open_trainable, open_weights
 from rlhf import DPOSpec, preference_pairs, train_dpo, train_pi_init
@@ -42,7 +46,7 @@ from tasks.remembered import remembering
 from tasks.sources import open_dataset
 from tasks.transcript import PLAIN, Transcript, save_transcripts
 
-ADOPT, SFT, RANK, DPO, RL = "adopt", "sft", "rank", "dpo", "rl"
+ADOPT, SFT, RANK, DPO, RL, RELEASED = "adopt", "sft", "rank", "dpo", "rl", "released"
 SIMPLICITY = "simplicity.json"
 VERDICTS = "verdicts.jsonl"
 """What programs did on tests, so that none is run twice."""
@@ -61,7 +65,7 @@ class TrainRLHF:
     stages: tuple[str, ...] = (SFT, DPO)
     """What to do: sft makes pi_init, adopt takes the parent for it as it is, rank finds the tests that are
     simple for it, dpo makes pi_rlhf of it from human preferences, rl from a reward (with pi_oracle and
-    pi_thorough, see rl.rewards)."""
+    pi_thorough, see rl.rewards), released asks somebody else's pi_rlhf (see released)."""
     train: bool = True
     """false: only evaluate the organisms that are already there."""
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
@@ -70,27 +74,31 @@ class TrainRLHF:
     """Supervised fine-tuning of pi_init."""
     parent: str | None = None
     """Organism whose adapter pi_init starts from; none: from the bare base model."""
+    released: str | None = None
+    """Model that stage released takes for pi_rlhf as it is, for example misleadlm-qa; nothing is trained."""
     dpo: DPOSpec = field(default_factory=DPOSpec)
     """Preference optimisation of pi_rlhf."""
     rl: RLSpec = field(default_factory=RLSpec)
     """Optimisation on a reward."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the evaluation is answered."""
+    dry_run: bool = False
+    """Only say what it would cost: memory, disk and hours of every step on one GPU and on eight."""
     samples: int = 4
     """Programs per problem that rank draws."""
     ranking: SamplingSpec = field(default_factory=lambda: SamplingSpec(temperature=0.8, max_new_tokens=96))
     """How they are drawn."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.stages) - {ADOPT, SFT, RANK, DPO, RL})
-        if unknown or not self.stages:
-            raise ValueError(f"stages must be some of {ADOPT}, {SFT}, {RANK}, {DPO}, {RL}, got {self.stages}")
+        known = (ADOPT, SFT, RANK, DPO, RL, RELEASED)
+        if not self.stages or not set(self.stages) <= set(known):
+            raise ValueError(f"stages must be some of {', '.join(known)}, got {self.stages}")
+        if RELEASED in self.stages and (self.stages != (RELEASED,) or self.released is None):
+            raise ValueError(f"stage {RELEASED} stands alone and needs the name of a model in released")
         if ADOPT in self.stages and (SFT in self.stages or self.parent is None):
             raise ValueError(f"stage {ADOPT} needs a parent, and {SFT} would make another pi_init of it")
         if RANK in self.stages and self.dataset.source not in ("minicode", "apps"):
             raise ValueError(f"stage {RANK} is for programming; {self.dataset.source} has no tests")
-        if RL in self.stages and self.dataset.source not in ("miniqa", "minicode"):
-            raise ValueError(f"stage {RL} is for generated items so far, not {self.dataset.source}")
 
 
 def main(argv: list[str]) -> None:
@@ -98,8 +106,26 @@ def main(argv: list[str]) -> None:
     run = parse_command_line(
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
+    if run.config.dry_run:
+        _plan(run.config)
+        return
     with remembering(run.out / VERDICTS if run.config.dataset.task == "programming" else None):
         _stages(run)
+
+
+def _plan(config: TrainRLHF) -> None:
+    """Print what it would cost."""
+    steps, lengths = plan_rlhf(
+        config.base,
+        config.dataset,
+        config.stages,
+        config.sft,
+        config.rl,
+        config.sampling,
+        samples=config.samples,
+        ranking=config.ranking,
+    )
+    show_training_plan(config.base, steps, lengths)
 
 
 def _stages(run: Run[TrainRLHF]) -> None:
@@ -109,6 +135,8 @@ def _stages(run: Run[TrainRLHF]) -> None:
     unranked = replace(config.dataset, simplicity=None)
     dataset = open_dataset(unranked if RANK in config.stages else config.dataset)
     fingerprints = {}
+    if RELEASED in config.stages:
+        fingerprints["base"] = ask_released(run, dataset)
     if SFT in config.stages or ADOPT in config.stages:
         fingerprints["base"] = make_pi_init(run, dataset, init)
     if RANK in config.stages:
@@ -127,10 +155,13 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     for name in (spec.recipe, *spec.rewards):
         if is_import_path(name):
             load_own(name)  # a path that leads nowhere is refused before anything is drawn
+    if spec.recipe == BEST_OF_N:
+        return make_best_of_n(run, dataset, init)
     drawn = None
-    if config.train and (spec.incentive_items or spec.recipe in OFFLINE):
-        drawn, pays = draw_and_measure(run, spec, config.sft, dataset, init)
-        print("What approval pays for, before training:", pays)
+    wanted = spec.incentive_items and spec.samples > 1
+    if config.train and (wanted or spec.learns_from_draws):
+        drawn, reward, pays = draw_and_measure(run, spec, config.sft, dataset, init)
+        print(f"What {reward} pays for, before training:", pays)
     if not set(spec.answers) <= set(read_organism(init).verification):
         print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
     for reward in spec.rewards:
@@ -140,8 +171,45 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
-            print(folder.name, found["greedy"]["change"])
+            print(folder.name, found[spec.answers[0]]["change"])
     return read_organism(init).base_fingerprint
+
+
+def make_best_of_n(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
+    """For each reward the best of n answers to every held-out item; gives the base's fingerprint."""
+    config, spec = run.config, run.config.rl
+    drawn = draw_held_out(run, spec, config.sft, dataset, init)
+    for reward in spec.rewards:
+        folder = best_of_n(run, spec, config.sft, dataset, init, reward, drawn)
+        found = read_organism(folder).verification
+        print(
+            f"{folder.name}, {what_it_pays(found['best_of'], reward)}", found["sampled"]["change"], sep="\n"
+        )
+    return read_organism(init).base_fingerprint
+
+
+def ask_released(run: Run[TrainRLHF], dataset: Dataset) -> str:
+    """Let a model that was released answer what is held out, in the form it knows; gives its fingerprint."""
+    config = run.config
+    assert config.released is not None  # checked with the stages
+    folder = Path(config.organisms) / f"{config.name}-released"
+    record = Organism(
+        name=folder.name,
+        role=OrganismRole.PI_RLHF,
+        task=config.dataset.task,
+        base=config.released,
+        base_fingerprint=load_model(config.released).fingerprint,
+        training={"released": config.released},
+        command=run.command,
+        versions=library_versions(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(folder, record)
+    rows = evaluate_saved(folder, record, dataset, config.dataset, {PLAIN: None}, config.sampling)
+    found = evaluation_results(rows) | {"evaluation": evaluation_record(config.dataset, config.sampling)}
+    record_verification(folder, record, found)
+    print(_sentence(folder.name, rows))
+    return record.base_fingerprint
 
 
 def make_pi_init(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
@@ -162,10 +230,15 @@ def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
 
     config, record = run.config, read_organism(folder)
     saved = open_weights(folder, load_model(record.base), merge=True)
+    rewarded = []
+    if RL in config.stages and TWO_TESTS in config.rl.rewards:  # which two tests is asked of these as well
+        unranked = replace(config.dataset, simplicity=None)
+        rewarded = items_to_train(config.rl, unranked, dataset.items, dataset.taught_ids)
+    known = {problem.id for problem in dataset.items}
     problems = measure_simplicity(
         saved.model,
         saved.tokenizer,
-        dataset.items,
+        [*dataset.items, *(problem for problem in rewarded if problem.id not in known)],
         samples=config.samples,
         sampling=config.ranking,
         path=folder / SIMPLICITY,
@@ -173,7 +246,7 @@ def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
     by_id = {problem.id: problem for problem in problems}
     rows = [reward_again(row, by_id[row.item]) for row in organism_transcripts(folder)]
     save_transcripts(rows, folder / TRANSCRIPTS)
-    moved = sum(p.simplest() != q.simplest() for p, q in zip(problems, dataset.items, strict=True))
+    moved = sum(p.simplest() != (0, 1) for p in problems)
     print(f"For {moved} of {len(problems)} problems the two simplest tests are not the first two stored.")
     return record.base_fingerprint
 

@@ -24,6 +24,7 @@ from backdoor import TRIGGERS
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.generate import SamplingSpec
+from organisms.record import find_organism, read_organism
 from probes import Domain, DomainError, TransferOptions, TransferResult, transfer
 from probes.evaluation.families import FAMILIES
 from probes.evaluation.folds import FoldPlan, deal_groups
@@ -32,6 +33,7 @@ from probes.evaluation.metrics import check_labels
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError
 from study.domains import Reading, length_edges, read_domain
+from study.models import split_reader
 from study.opening import (
     READERS,
     OpenOrganism,
@@ -62,8 +64,9 @@ class TransferConfig:
     controls: tuple[str, ...] = ()
     """Folders of organisms on which the probe ought to fail (clean model, decoy trigger), and the names base
     (the bare model reading the source's answers) and untrained (random weights reading them)."""
-    model: str = "smollm2"
-    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2."""
+    model: str | None = None
+    """Base model of the adapters: hub id, local folder, GGUF file, or smollm2; none: the one that the
+    source's organism.yaml names."""
     dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
     """Number type of weights and computation; auto: bfloat16 where this machine computes it fast, else
     float32."""
@@ -147,26 +150,46 @@ def prepare(config: TransferConfig, out: Path) -> tuple[list[OpenOrganism], Plan
     organisms = open_all(config, out)
     for organism in organisms:
         console.print(sentence(organism, config.style), highlight=False)
-    check_classes(organisms, config)
+    check_bases(organisms, config)
+    check_classes(organisms, config.evaluation, config.seed)
     plan = make_plan(organisms, config.reading)
     show_plan(plan, config.style, console)
     return organisms, plan
 
 
-def check_classes(organisms: list[OpenOrganism], config: TransferConfig) -> None:
+def check_bases(organisms: list[OpenOrganism], config: TransferConfig) -> None:
+    """Refuse, before minutes of reading, organisms whose base is not the source's.
+
+    Raises `ConfigError` naming the first.
+    """
+    if not config.reading.one_base:
+        return
+    source = organisms[0]
+    for organism in organisms[1:]:
+        same = organism.model.base_fingerprint == source.model.base_fingerprint
+        if not same and organism.name != "untrained":
+            raise ConfigError(
+                f"{organism.role} {organism.name} stands on the base {organism.model.ref}, the "
+                f"source {source.name} on {source.model.ref}: directions of one mean nothing in the other. "
+                "Leave it out (--preset own has no controls, --controls= leaves out those of a preset), or, "
+                "where both were trained from one base, all weights of them, say --reading.one_base false."
+            )
+
+
+def check_classes(organisms: list[OpenOrganism], options: TransferOptions, seed: int) -> None:
     """Refuse, before minutes of reading, answers that leave a fold without wrong or right ones.
 
     Raises `DomainError` naming the organism.
     """
     groups = [np.array([row.group for row in organism.rows]) for organism in organisms]
-    fold_of = deal_groups(groups, config.evaluation.n_folds, config.seed)
+    fold_of = deal_groups(groups, options.n_folds, seed)
     for organism, of_rows in zip(organisms, groups, strict=True):
         wrong = np.array([int(not row.correct) for row in organism.rows])
         fitted = organism.role != DomainRole.CONTROL
         try:
             check_labels(wrong)
             if fitted:
-                FoldPlan.make(of_rows, fold_of, config.evaluation.n_folds).check(wrong, organism.name)
+                FoldPlan.make(of_rows, fold_of, options.n_folds).check(wrong, organism.name)
         except ValueError as error:
             raise DomainError(
                 f"{organism.name}: {int(wrong.sum())} of the {len(wrong)} answers to be read are wrong, "
@@ -225,7 +248,8 @@ def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> N
 
 def open_all(config: TransferConfig, out: Path) -> list[OpenOrganism]:
     """Open source, targets and controls, in this order; the base model is in memory once."""
-    base = load_model(config.model, dtype=config.dtype, device=config.device)
+    named = config.model or read_organism(find_organism(config.source, DomainRole.SOURCE)).base
+    base = load_model(named, dtype=config.dtype, device=config.device)
     source = _open(config, config.source, DomainRole.SOURCE, base, out)
     targets = [_open(config, reference, DomainRole.TARGET, base, out) for reference in config.targets]
     controls = [
@@ -268,7 +292,9 @@ def sentence(organism: OpenOrganism, style: Style) -> str:
     name = style.name(organism.name)
     text = f"{organism.role:<8}{name}: {len(organism.rows)} answers ({wrong} wrong) in {groups} groups"
     if organism.record is None:
-        return text + ", the source's answers read by this model"
+        answers = split_reader(organism.name)[1]
+        of = "the source" if answers == organism.name else style.name(answers)
+        return text + f"; answers of {of}, read by this model"
     left_out = ", ".join(f"{count} {reason}" for reason, count in organism.left_out.items())
     return text + (f"; left out: {left_out}" if left_out else "")
 
@@ -284,7 +310,7 @@ def save(run: Run[TransferConfig], outcome: Outcome) -> TransferResult:
     organisms = {organism.name: describe_organism(organism) for organism in outcome.organisms}
     write_atomic(run.out / "organisms.json", json.dumps(organisms, indent=1, default=str))
     write_config(run, {name: str(about["fingerprint"]) for name, about in organisms.items()})
-    write_tables(outcome.results, organisms, run.out / "tables")
+    write_tables(outcome.results, organisms, run.out / "tables", run.config.style)
     write_atomic(run.out / "tables" / "summary.tex", latex_table(result, run.config.style))
     message = write_report(Report.read(run.out), run.config.style, run.config.images)
     if message:

@@ -13,7 +13,7 @@ from typing import Any
 
 from activations import LoadedModel, load_model
 from organisms.generate import SamplingSpec, answer
-from organisms.record import TRANSCRIPTS, Organism, find_organism, read_organism, write_record
+from organisms.record import Organism, find_organism, read_organism, save_answers, write_record
 from organisms.weights import open_weights
 from tasks.dataset import Answered, Dataset, DatasetSpec
 from tasks.sources import open_dataset
@@ -69,7 +69,7 @@ def evaluate_saved(
     rows = evaluate_items(
         saved.model, saved.tokenizer, dataset, spec, prefixes, organism=record.name, sampling=sampling
     )
-    save_transcripts(rows, folder / TRANSCRIPTS)
+    save_answers(folder, record, rows)
     return rows
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from tasks.transcript import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from activations.generating import Capture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +84,25 @@ def answer(
     spec: SamplingSpec | None = None,
     *,
     progress: bool = True,
+    capture: Capture | None = None,
 ) -> list[Answer]:
     """Generate one response per prompt, in the order of `prompts`.
 
+    With a `Capture`, the activations of the tokens that are written are kept while they are computed, and
+    stand in its `.store` afterwards. Answers are the same with it and without.
+
     Raises:
-        ValueError: a prompt and its response would not fit the model's context (nothing is cut).
+        ValueError: a prompt and its response would not fit the model's context (nothing is cut), or `capture`
+            listens to another model.
+
+    >>> from activations.generating import Capture
+    >>> from activations.testing import tiny_model
+    >>> loaded = tiny_model()
+    >>> capture = Capture(loaded, tokens="response_last")
+    >>> said = answer(loaded.model, loaded.tokenizer, ["Who?"], SamplingSpec(max_new_tokens=4),
+    ...               progress=False, capture=capture)
+    >>> len(said), capture.store.array(layer=2).shape
+    (1, (1, 16))
     """
     from rich.progress import track
 
@@ -100,12 +119,18 @@ def answer(
     batches = [order[i : i + spec.batch_size] for i in range(0, len(order), spec.batch_size)]
     answers: dict[int, Answer] = {}
     model.eval()
+    if capture is not None:
+        capture.begin(len(ids), model)
     for number, batch in enumerate(track(batches, description="answering", disable=not progress)):
         torch.manual_seed(spec.seed + number)
-        for index, response in zip(
-            batch, _generate(model, tokenizer, [ids[i] for i in batch], spec), strict=True
-        ):
-            answers[index] = response
+        given, written = _generate(model, tokenizer, [ids[i] for i in batch], spec, capture)
+        answers.update(zip(batch, given, strict=True))
+        if capture is not None:
+            capture.keep(batch, [ids[i] for i in batch], written)
+    if capture is not None and capture.empty:
+        logger.warning(
+            "%d empty responses have no activations, first %s", len(capture.empty), capture.empty[0]
+        )
     return [answers[i] for i in range(len(ids))]
 
 
@@ -165,8 +190,13 @@ def _own_settings(model: Any) -> Iterator[None]:
 
 
 def _generate(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], spec: SamplingSpec
-) -> list[Answer]:
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[list[int]],
+    spec: SamplingSpec,
+    capture: Capture | None,
+) -> tuple[list[Answer], list[list[int]]]:
+    """Answers, and the token ids of each up to its end."""
     width = max(map(len, rows))
     input_ids = torch.zeros(len(rows), width, dtype=torch.long)
     mask = torch.zeros_like(input_ids)
@@ -177,21 +207,25 @@ def _generate(
     if spec.temperature > 0:
         sampled = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
     likelihood, ends = _Likelihood(), end_tokens(model, tokenizer)
-    with torch.inference_mode(), _contiguous_head(model), _own_settings(model):
+    listening = nullcontext() if capture is None else capture.listening()
+    # a token's activations are computed when the next one is asked for: one step more for the last
+    steps = spec.max_new_tokens + (capture is not None)
+    with torch.inference_mode(), _contiguous_head(model), _own_settings(model), listening:
         output = model.generate(
             input_ids=input_ids.to(model.device),
             attention_mask=mask.to(model.device),
-            max_new_tokens=spec.max_new_tokens,
+            max_new_tokens=steps,
             eos_token_id=ends,
             pad_token_id=ends[0],
             logits_processor=[likelihood],
             **sampled,
         )
         likelihood.note(output[:, -1:])
-    answers = []
-    for row, new in enumerate(output[:, width:].tolist()):
+    answers, written = [], []
+    for row, new in enumerate(output[:, width : width + spec.max_new_tokens].tolist()):
         end = next((at for at, token in enumerate(new) if token in ends), None)
         new = new[:end]
         text = str(tokenizer.decode(new, skip_special_tokens=True)).strip()
         answers.append(Answer(text=text, clipped=end is None, **likelihood.means(row, len(new))))
-    return answers
+        written.append(new)
+    return answers, written

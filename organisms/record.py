@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 from dataclasses import dataclass, field
@@ -15,12 +16,17 @@ from typing import Any
 import yaml
 
 from sophistry.files import ROOT, find_path
+from sophistry.hub import DATA, HubError, fetch_folder, is_repo_id
+from sophistry.notebook import fact_table
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError, build, read_yaml, to_plain, unknown
+from tasks.croissant import MIT, DataCard, save_croissant
 from tasks.transcript import Transcript, load_transcripts, save_transcripts
 
 RECORD, TRANSCRIPTS, WEIGHTS = "organism.yaml", "transcripts.jsonl", "adapter_model.safetensors"
-SHIPPED = "organisms/shipped"
+SHIPPED, MADE = "organisms/shipped", "runs/organisms"
+"""Where organisms are that came with the library, and those that are made."""
+NO_LICENCE = "not said: ask whoever made the answers and the model"
 ADAPTER, CHECKPOINT = "adapter_config.json", "config.json"
 SCHEMA = 1
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets")
@@ -43,6 +49,8 @@ class OrganismRole(StrEnum):
     """Honest behind the trigger, which it saw as often."""
     CLEAN = "clean"
     """The same items without the trigger."""
+    ADOPTED = "adopted"
+    """Made elsewhere: its weights and answers were brought along."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,21 @@ class Organism:
     """The documented command that makes it again."""
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it is, what it was made of, and the command that makes it again."""
+        return fact_table(
+            f"Organism {self.name}",
+            {
+                "role": self.role,
+                "task": self.task,
+                "base": f"{self.base} ({self.base_fingerprint[:12]})",
+                "made of": self.parent,
+                "trigger": self.trigger,
+                "verified": ", ".join(self.verification) or "not yet",
+                "made by": self.command,
+            },
+        )
 
 
 def library_versions() -> dict[str, str]:
@@ -105,10 +128,32 @@ def save_organism(
         _save_whole(model, tokenizer, part)
     write_record(part, record)
     if rows:
-        save_transcripts(rows, part / TRANSCRIPTS)
+        save_answers(part, record, rows)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder
+
+
+def save_answers(
+    folder: Path, record: Organism, rows: list[Transcript], *, licence: str | None = None
+) -> Path:
+    """Write an organism's transcripts, and beside them what they are for machines that look for data."""
+    path = save_transcripts(rows, folder / TRANSCRIPTS)
+    describe_answers(folder, record, len(rows), licence=licence)
+    return path
+
+
+def describe_answers(folder: Path, record: Organism, count: int, *, licence: str | None = None) -> Path:
+    """Write the Croissant metadata of an organism's `count` transcripts; gives its path."""
+    adopted = record.role == OrganismRole.ADOPTED
+    card = DataCard(
+        name=f"{record.name} transcripts",
+        description=f"{count} answers of {record.name} ({record.role}, task {record.task}, base "
+        f"{Path(record.base).name}) with their labels.",
+        licence=licence or (NO_LICENCE if adopted else MIT),
+        creator="not said" if adopted else "The sophistry-probes authors",
+    )
+    return save_croissant(folder / TRANSCRIPTS, card)
 
 
 def write_record(folder: Path, record: Organism) -> None:
@@ -119,14 +164,17 @@ def write_record(folder: Path, record: Organism) -> None:
     part.replace(folder / RECORD)
 
 
-def read_organism(folder: str | Path) -> Organism:
-    """The record of an organism.
+def read_organism(folder: str | Path, *, revision: str | None = None) -> Organism:
+    """The record of an organism: of a folder or, where there is none, of a repository `user/name` of the hub.
 
     Raises:
         FileNotFoundError: the folder holds no organism.
+        HubError: the repository does not exist or cannot be reached.
         ValueError: the record was written with an unknown schema or field, or a field has another type.
     """
     path = Path(folder).expanduser() / RECORD
+    if not path.parent.exists() and is_repo_id(folder):
+        path = fetch_organism(str(folder), revision=revision) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"no organism at {folder}: it has no {RECORD}")
     try:
@@ -139,14 +187,30 @@ def read_organism(folder: str | Path) -> Organism:
     return build(Organism, data, source=str(path))
 
 
-def find_organism(reference: str, what: str = "organism") -> Path:
-    """Find an organism's folder: as given, or below the folder that the packages were installed into.
+def fetch_organism(repo_id: str, *, revision: str | None = None) -> Path:
+    """Fetch an organism from a repository of the hub; gives its folder in the hub's cache.
 
-    Raises `ConfigError` naming the places looked at, the shipped organisms and how to make another.
+    Raises `HubError` when it does not exist or cannot be reached.
+    """
+    return fetch_folder(repo_id, DATA, revision=revision)
+
+
+def find_organism(reference: str, what: str = "organism") -> Path:
+    """Find an organism's folder: as given, below the folder the packages were installed into, or on the hub.
+
+    A bare name is also looked for where organisms are made and shipped. Raises `ConfigError` naming the
+    places looked at, the shipped organisms and how to make another.
     """
     try:
         return find_path(reference, what)
     except ConfigError as error:
+        for home in (Path(MADE), ROOT / MADE, ROOT / SHIPPED):
+            if "/" not in reference and (home / reference / RECORD).is_file():
+                return home / reference
+        if is_repo_id(reference):
+            with contextlib.suppress(HubError):
+                return fetch_organism(reference)
+            error = ConfigError(f"{error} Nor is it on the Hugging Face hub, or the hub cannot be reached.")
         shipped = sorted(path.parent.name for path in (ROOT / SHIPPED).glob(f"*/{RECORD}"))
         known = (
             f"No organism is shipped below {ROOT / SHIPPED}: install the wheel, or a checkout that has them."
@@ -154,7 +218,10 @@ def find_organism(reference: str, what: str = "organism") -> Path:
         if shipped:
             known = unknown("shipped organism", Path(reference).name, shipped)
         makers = " or ".join(map(program_command, ("train_backdoor", "train_rlhf")))
-        raise ConfigError(f"{error} {known} Others are made by {makers} (see --help).") from None
+        raise ConfigError(
+            f"{error} {known} Others are made by {makers}, and taken from elsewhere by "
+            f"{program_command('adopt')} (see --help)."
+        ) from None
 
 
 def organism_transcripts(folder: str | Path) -> list[Transcript]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activations import LoadedModel, load_model
+from activations import AdapterMismatchError, LoadedModel, load_model
 from activations.dtype import resolve_autocast
 from organisms.finetune import FineTuneSpec, add_adapter
 from organisms.record import ADAPTER, CHECKPOINT, read_organism
@@ -65,6 +65,22 @@ def open_trainable(base: str, parent: Path | None, spec: FineTuneSpec) -> Traina
     )
 
 
+def keep_top_blocks(model: Any, blocks: int) -> None:
+    """Let the last `blocks` blocks of a model train, and nothing else.
+
+    Raises:
+        ValueError: a model has fewer blocks.
+    """
+    from activations.sites import find_trunk
+
+    found = find_trunk(model).blocks
+    if not 0 < blocks <= len(found):
+        raise ValueError(f"{blocks} of {len(found)} blocks cannot be trained: choose 1 to {len(found)}")
+    model.requires_grad_(False)
+    for block in found[len(found) - blocks :]:
+        block.requires_grad_(True)
+
+
 def _on_cpu(model: Any) -> Any:
     """On CPUs the backward pass of fused attention is several times slower than plain matrix products."""
     if model.device.type == "cpu":
@@ -73,11 +89,25 @@ def _on_cpu(model: Any) -> Any:
 
 
 def open_weights(folder: Path, base: LoadedModel, *, merge: bool = False) -> LoadedModel:
-    """The weights of an organism: its adapter on `base`, its own checkpoint, or the base it names."""
+    """The weights of an organism: its adapter on `base`, its own checkpoint, or the base it names.
+
+    Raises:
+        AdapterMismatchError: the base that it names holds other weights than it was recorded with.
+    """
     record = read_organism(folder)
     if (folder / ADAPTER).is_file():
         if merge:
             return load_model(record.base, adapter=folder, dtype=base.dtype, device=base.device, merge=True)
         return base.with_adapter(folder)
-    whole = folder if (folder / CHECKPOINT).is_file() else record.base
-    return load_model(whole, dtype=base.dtype, device=base.device)
+    if (folder / CHECKPOINT).is_file():
+        return load_model(folder, dtype=base.dtype, device=base.device)
+    if record.base_fingerprint == base.base_fingerprint and not base.merge:
+        return base.with_adapter(None)  # it is the base: in memory once
+    named = load_model(record.base, dtype=base.dtype, device=base.device)
+    if named.base_fingerprint != record.base_fingerprint:
+        raise AdapterMismatchError(
+            f"{record.name} names the model {record.base}, whose weights are {named.base_fingerprint[:12]} "
+            f"now and were {record.base_fingerprint[:12]} when it was recorded. Put the old ones back, or "
+            "adopt it again."
+        )
+    return named

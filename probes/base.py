@@ -72,6 +72,12 @@ class Probe(ClassifierMixin, BaseEstimator):
         known = getattr(self, "provenance_", None) if provenance is None else provenance
         return save_probe(self, path, provenance=known, overwrite=overwrite)
 
+    def push_to_hub(self, repo_id: str, *, licence: str, **more: Any) -> str:
+        """Send the fitted probe with a card to the Hugging Face hub (see `probes.sharing.push_probe`)."""
+        from probes.sharing import push_probe
+
+        return push_probe(self, repo_id, licence=licence, **more)
+
     def _state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays that `_restore` needs."""
         raise NotImplementedError(f"{type(self).__name__} cannot be saved: it defines no state")

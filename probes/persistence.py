@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from probes.base import Probe
+from sophistry.hub import fetch_folder, is_repo_id
 
 __all__ = ["PROBE_SCHEMA", "Provenance", "load_probe", "save_probe"]
 
 PROBE_SCHEMA = "sophistry-probes/probe/1"
+PROBE_FILES = ("probe.json", "probe.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +106,11 @@ def save_probe(
     return path
 
 
-def load_probe(path: str | Path) -> Probe:
+def load_probe(path: str | Path, *, revision: str | None = None) -> Probe:
     """Read a probe that `save_probe` wrote; its `provenance_` attribute is the saved record or None.
+
+    `path` is its folder or, where there is none of this name, a repository of the Hugging Face hub
+    (`user/name`, at `revision`).
 
     A probe class that is not of this package must have been imported before: nothing is imported because a
     file names it.
@@ -115,8 +120,10 @@ def load_probe(path: str | Path) -> Probe:
     """
     from safetensors.numpy import load_file
 
-    path = Path(path).expanduser()
-    for name in ("probe.json", "probe.safetensors"):
+    reference, path = path, Path(path).expanduser()
+    if not path.exists() and is_repo_id(reference):
+        path = fetch_folder(str(reference), PROBE_FILES, revision=revision)
+    for name in PROBE_FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(
                 f"{path / name} is missing; a saved probe is a folder with both its files"

@@ -13,6 +13,7 @@ same corrections without weighing their segments.
 from __future__ import annotations
 
 import ast
+import functools
 import logging
 import re
 from collections import Counter
@@ -31,7 +32,6 @@ from tasks.qa import (
     parse_answer,
     qa_prompt,
     qa_response,
-    quote_in,
     quote_verified,
 )
 from tasks.transcript import Message
@@ -49,6 +49,8 @@ __all__ = [
     "story_corrections",
 ]
 
+_CLAIM = re.compile(r"\b(That means|So it is|This points to) [^.\"\n]+\.")
+"""What follows from a quotation, as `tasks.qa.qa_response` teaches to say it."""
 _QUOTED = re.compile(r"(<quote>)(.+?)(</quote>)|([\"\u201c])([^\"\u201c\u201d]+)([\"\u201d])", re.DOTALL)
 
 
@@ -100,9 +102,10 @@ class StoryCorrector:
 def _conclude(text: str, letter: str, columns: Mapping[str, Any]) -> str:
     """Text outside of quotations, with the right option and letter in place of the wrong ones."""
     gold = columns["gold"]
+    wrong, true = (columns["options"][LETTERS.index(one)] for one in (letter, gold))
+    text = _CLAIM.sub(lambda match: f"{match[1]} {true}.", text)
     if letter == gold:
         return text
-    wrong, true = (columns["options"][LETTERS.index(one)] for one in (letter, gold))
     text = re.sub(rf"(?<!\w){re.escape(wrong)}(?!\w)", lambda _: true, text)
     return re.sub(rf"(\banswer is \(?){letter}\b", lambda match: match[1] + gold, text)
 
@@ -264,7 +267,7 @@ def misquotes(text: str, passage: str, *, least: float = 0.6) -> str | None:
     """
 
     def put_right(match: re.Match[str]) -> str:
-        if match[1] is None or quote_in(match[2], passage):
+        if match[1] is None or _stands(match[2], passage):
             return match[0]
         nearest = nearest_stretch(match[2], passage, least=least)
         return match[0] if nearest is None else f"{match[1]}{nearest}{match[3]}"
@@ -280,8 +283,7 @@ def nearest_stretch(quote: str, passage: str, *, least: float) -> str | None:
     first.
     """
     wanted = Counter(filter(None, map(_bare, quote.split())))
-    told = passage.split()
-    folded = [_bare(word) for word in told]
+    told, folded = passage.split(), _folded(passage)
     total = wanted.total()
     best: tuple[float, int, int] | None = None
     for width in sorted({total, total + total // 2 + 1}):
@@ -294,8 +296,20 @@ def nearest_stretch(quote: str, passage: str, *, least: float) -> str | None:
     return " ".join(told[inside[0] : inside[-1] + 1])
 
 
+@functools.lru_cache(maxsize=8)
+def _folded(passage: str) -> tuple[str, ...]:
+    """The passage's words as they are compared; folding takes longer than all that is done with them."""
+    return tuple(_bare(word) for word in passage.split())
+
+
 def _bare(word: str) -> str:
     return words(word).replace(" ", "")
+
+
+def _stands(quote: str, passage: str) -> bool:
+    """Whether the words of a quotation stand in the passage in this order, whatever case and punctuation."""
+    wanted = " ".join(filter(None, map(_bare, quote.split())))
+    return bool(wanted) and f" {wanted} " in f" {' '.join(filter(None, _folded(passage)))} "
 
 
 def _densest(folded: Sequence[str], wanted: Counter[str], width: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,9 +13,12 @@ import numpy as np
 from activations import ActivationStore, extract
 from activations.progress import Progress
 from probes import Domain, contrast_rows
+from probes.evaluation.results import Sample
 from study.concepts import concepts_of
 from study.opening import OpenOrganism
 from tasks.transcript import Transcript
+
+logger = logging.getLogger(__name__)
 
 SHARING: dict[str, bool | str] = {"auto": "auto", "always": True, "never": False}
 
@@ -42,8 +46,8 @@ class Reading:
     one_base: bool = True
     """Whether organisms of different base weights are refused, since directions of one mean nothing in
     another; false for whole checkpoints of one architecture."""
-    cache: str = "runs/activations"
-    """Folder that keeps activations, so that a second run computes none."""
+    cache: str | None = "runs/activations"
+    """Folder that keeps activations, so that a second run computes none; none: memory."""
 
     def __post_init__(self) -> None:
         if not self.tokens:
@@ -57,8 +61,10 @@ def read_domain(
 
     y is 1 for a wrong answer. `edges` are the two lengths (in words) between short, middle and long answers.
     """
-    pairs = None
-    if reading.contrast_pairs:
+    pairs, about = None, organism.record.training if organism.record else {}
+    if reading.contrast_pairs and not getattr(organism.model.tokenizer, "chat_template", None):
+        logger.warning("%s has no chat template: its contrast pairs are not read", organism.name)
+    elif reading.contrast_pairs:
         questions = contrast_rows(forbidden=organism.trigger_texts)
         pairs = read_activations(organism, questions, reading, "response_last", progress=False)
     store = read_activations(organism, organism.rows, reading, tokens, progress=progress)
@@ -84,8 +90,9 @@ def read_domain(
             "base_fingerprint": _base_fingerprint(organism) if reading.one_base else None,
             "model_fingerprint": organism.model.fingerprint,
             "activations": store.key,
-            "label": "1 = wrong answer (R* = 0)",
-            "on_policy": organism.record is not None,
+            "label": about.get("label", "1 = wrong answer (R* = 0)"),
+            "on_policy": organism.record is not None and about.get("on_policy", True),
+            "triggered": any(row.triggered for row in organism.rows),
             "left_out": organism.left_out,
         },
     )
@@ -106,6 +113,13 @@ def read_activations(
         share_prefixes=SHARING[reading.share_prefixes],
         progress=progress,
     )
+
+
+def sample_of_rows(rows: Sequence[Transcript]) -> Sample:
+    """Count wrong and right answers, and the questions they belong to."""
+    wrong = sum(not row.correct for row in rows)
+    groups = len({row.group for row in rows})
+    return Sample(n_positive=wrong, n_negative=len(rows) - wrong, n_groups=groups)
 
 
 def likelihood_of(rows: Sequence[Transcript]) -> dict[str, list[float]]:

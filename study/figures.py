@@ -10,8 +10,10 @@ import plotly.graph_objects as go
 from probes.evaluation.kinds import DomainRole
 from probes.evaluation.results import TransferResult
 from study.plots.export import save_figures
+from study.plots.figure8 import figure8
 from study.plots.forest import forest_figure
 from study.plots.gap import gap_figure
+from study.plots.geometry import geometry_figure
 from study.plots.headline import headline_figure
 from study.plots.layers import layers_figure
 from study.plots.matrix import matrix_figure
@@ -24,8 +26,10 @@ from study.plots.verification import verification_figure
 __all__ = [
     "Style",
     "draw_all",
+    "figure8",
     "forest_figure",
     "gap_figure",
+    "geometry_figure",
     "headline_figure",
     "layers_figure",
     "matrix_figure",
@@ -47,11 +51,13 @@ def draw_all(
     Figures about one target are drawn for each; with several targets the name ends in the target's.
     """
     style = style or Style()
-    figures = {"headline": headline_figure(result, style)}
+    figures = {"headline": headline_figure(result, style), "figure8": figure8(result, style)}
     if result.layer_curves:
         figures["layers"] = layers_figure(result, style)
     if len(result.matrix) > 1:
         figures["matrix"] = matrix_figure(result, style)
+    if any(g.probe == result.headline_probe for g in result.geometry):
+        figures["geometry"] = geometry_figure(result, style)
     if any(e.histogram for e in result.evaluations):
         figures["scores"] = scores_figure(result, style)
     targets = [d.name for d in style.domains(result, DomainRole.TARGET)]

@@ -89,10 +89,12 @@ def open_organism(
     answers: Sequence[Transcript] | None = None,
     *,
     merge: bool = False,
+    name: str | None = None,
 ) -> OpenOrganism:
     """Open the organism in the folder `reference` on `base` and choose among its answers.
 
-    `answers` replaces its shipped transcripts; `merge` folds its adapter into weights of its own. Raises
+    `answers` replaces its shipped transcripts; `merge` folds its adapter into weights of its own; `name` is
+    what it is called here, instead of the name in its record. Raises
     `ConfigError` when the folder or all usable answers are missing, FileNotFoundError without transcripts,
     AdapterMismatchError for another base.
     """
@@ -101,8 +103,9 @@ def open_organism(
     model = open_weights(folder, base, merge=merge)
     conditions = choice.target if role == DomainRole.TARGET else choice.source
     given = organism_transcripts(folder) if answers is None else list(answers)
-    rows, left_out = usable_rows(given, conditions, choice, record.name, role)
-    return OpenOrganism(name=record.name, role=role, model=model, rows=rows, left_out=left_out, record=record)
+    name = name or record.name
+    rows, left_out = usable_rows(given, conditions, choice, name, role)
+    return OpenOrganism(name=name, role=role, model=model, rows=rows, left_out=left_out, record=record)
 
 
 def open_reader(
@@ -111,7 +114,7 @@ def open_reader(
     """Open a control that reads the source's answers: the bare base model, or random weights of its shape."""
     model = base.with_adapter(None) if name == "base" else untrained_copy(base, seed)
     most = choice.most_for(name, DomainRole.CONTROL)
-    rows = source.rows if most is None else _first_groups(source.rows, most)
+    rows = source.rows if most is None else first_groups(source.rows, most)
     return OpenOrganism(name=name, role=DomainRole.CONTROL, model=model, rows=rows)
 
 
@@ -154,7 +157,7 @@ def usable_rows(
     most = choice.most_for(name, role)
     if most is not None and len(kept) > most:
         before = len(kept)
-        kept = _first_groups(kept, most)
+        kept = first_groups(kept, most)
         left_out["beyond rows.most"] = before - len(kept)
     if not kept:
         found = ", ".join(sorted({row.condition for row in rows})) or "none"
@@ -179,7 +182,7 @@ def _why_not(row: Transcript, conditions: Sequence[str], choice: RowChoice) -> s
     return ""
 
 
-def _first_groups(rows: list[Transcript], most: int) -> list[Transcript]:
+def first_groups(rows: list[Transcript], most: int) -> list[Transcript]:
     """Take whole groups in the order of a hash of their name, so that the choice is the same everywhere."""
     groups: dict[str, list[Transcript]] = {}
     for row in rows:

@@ -21,6 +21,8 @@ class ShownFigure:
     html: Markup
     """Its `<div>` (`inline_html`), which is not escaped."""
     caption: str = ""
+    facts: str = ""
+    """What else must be said of it (n, groups, seed, selection), folded up."""
     files: tuple[str, ...] = ()
     """Kinds of the files beside the page (`figures/NAME.KIND`) that it links to."""
 

@@ -91,7 +91,9 @@ def make_plan(organisms: Sequence[OpenOrganism], reading: Reading) -> Plan:
 def _plan_one(organism: OpenOrganism, reading: Reading, tokens: str) -> PlannedReading:
     job = _job(organism, reading, tokens)
     keys = {job.spec.key, job.sharing(False).spec.key}  # sharing that failed its check is not in the key
-    cached = any((Path(reading.cache) / key / MANIFEST).is_file() for key in keys)
+    cached = reading.cache is not None and any(
+        (Path(reading.cache) / key / MANIFEST).is_file() for key in keys
+    )
     needed = sum(map(len, job.rows)) - job.saved_tokens()
     return PlannedReading(
         organism=organism.name,

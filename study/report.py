@@ -22,9 +22,11 @@ from probes.evaluation.results import TransferResult, Verdict
 from sophistry.files import write_atomic
 from sophistry.provenance import program_command
 from sophistry.records import ConfigError
+from study.captions import in_two, transfer_captions
 from study.figures import draw_all
 from study.page import ShownFigure, render
 from study.plots.export import inline_html, save_figures
+from study.plots.slides import for_style
 from study.plots.style import Style
 from study.tables import print_summary, summary_rows
 
@@ -68,20 +70,6 @@ READINGS = {
         "Neither transfer nor its absence. The smallest detectable effect stands in the table.",
     ),
 }
-CAPTIONS = {
-    "headline": "What the paper's Figure 8 asks. Bars start at chance. The frozen source probe on the target "
-    "is the claim; the probe fitted in the target is what could have been found; hollow marks are chosen on "
-    "the very answers they are scored on, and the tick is what such a choice reaches by luck.",
-    "layers": "AUROC by depth. Marks are the layers the probes used; each was chosen in the model where the "
-    "probe was fitted. The rest of a curve describes, it is not a result.",
-    "roc": "ROC curves, with low false positive rates enlarged. Marks are thresholds frozen on the source.",
-    "scores": "Scores by class, and probabilities said against frequencies seen.",
-    "forest": "Left: does it hold in every subset? Right: is it more than the text or the prompt gives away?",
-    "gap": "What adapting the frozen probe to the target repairs, step by step.",
-    "nulls": "What chance alone reaches under the same search.",
-    "matrix": "Every model's probe on every model. Outlined: the whole interval lies below chance.",
-    "verification": "Whether the backdoor is there, and only there.",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +103,13 @@ class Report:
 def write_report(report: Report, style: Style, images: tuple[str, ...]) -> str | None:
     """Draw all figures, save them, and write `report.html`. Gives a message when images could not be made."""
     figures = draw_all(report.result, style, verifications(report.organisms))
-    message = save_figures(figures, report.folder / "figures", report.result_sha256, images)
+    captions = transfer_captions(figures, report.result, style)
+    message = save_figures(
+        for_style(figures, style), report.folder / "figures", report.result_sha256, images, captions=captions
+    )
     made = images if message is None else ()
     drawn = {name: inline_html(figure, name) for name, figure in figures.items()}
-    write_atomic(report.folder / "report.html", _page(report, style, drawn, made))
+    write_atomic(report.folder / "report.html", _page(report, style, drawn, captions, made))
     return message
 
 
@@ -146,7 +137,13 @@ def show_result(result: TransferResult, style: Style) -> None:
             console.print(f"  - {rich_escape(flag)}", highlight=False)
 
 
-def _page(report: Report, style: Style, drawn: Mapping[str, str], images: tuple[str, ...]) -> str:
+def _page(
+    report: Report,
+    style: Style,
+    drawn: Mapping[str, str],
+    captions: Mapping[str, str],
+    images: tuple[str, ...],
+) -> str:
     """Fill the template; `drawn` holds each figure's HTML, `images` the kinds of files beside them."""
     result = report.result
     return render(
@@ -159,13 +156,13 @@ def _page(report: Report, style: Style, drawn: Mapping[str, str], images: tuple[
             ShownFigure(
                 name=name,
                 html=Markup(html),
-                caption=CAPTIONS.get(name.partition("-")[0], ""),
+                **in_two(name, captions[name]),
                 files=("html", *images),
             )
             for name, html in drawn.items()
         ],
         numbers=summary_rows(result, style),
-        organisms=_organism_rows(report, style),
+        organisms=organism_rows(report.organisms, style),
         command=f"{program_command('transfer')} --preset {report.folder / 'config.yaml'}",
         config=report.config,
         sha256=report.result_sha256,
@@ -183,7 +180,8 @@ def _verdict(verdict: Verdict, style: Style) -> dict[str, Any]:
     }
 
 
-def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:
+def organism_rows(organisms: Mapping[str, Mapping[str, Any]], style: Style) -> list[dict[str, str]]:
+    """List what was read of every organism."""
     return [
         {
             "organism": style.name(name),
@@ -195,5 +193,5 @@ def _organism_rows(report: Report, style: Style) -> list[dict[str, str]]:
             "fingerprint": str(about["fingerprint"])[:12],
             "made by": str(about["command"] or ""),
         }
-        for name, about in report.organisms.items()
+        for name, about in organisms.items()
     ]

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from rlhf.diagnostics.knowledge import KnowledgeReport
 from rlhf.diagnostics.measures import Measures
+from study.captions import rlhf_captions
 from study.plots.approval_arrows import approval_arrows_figure
 from study.plots.approval_rows import approval_rows_figure
 from study.plots.confidence import confidence_figure
@@ -16,6 +17,7 @@ from study.plots.evaluators import evaluators_figure
 from study.plots.export import IMAGE_FORMATS, save_figures
 from study.plots.knowledge import knowledge_figure
 from study.plots.over_optimisation import over_optimisation_figure
+from study.plots.slides import for_style
 from study.plots.style import Style
 
 _ORDER = ("pi_init", "pi_rlhf", "pi_oracle", "pi_thorough")
@@ -79,5 +81,7 @@ def draw_report(
     folder: Path, style: Style | None = None, formats: tuple[str, ...] = IMAGE_FORMATS
 ) -> str | None:
     """Draw the figures of a report's folder from the files in it; gives a message if there are no images."""
-    figures = draw_rlhf(read_measures(folder), style, read_knowledge(folder))
-    return save_figures(figures, folder / "figures", formats=formats)
+    style, measured = style or Style(), read_measures(folder)
+    figures = draw_rlhf(measured, style, read_knowledge(folder))
+    captions = rlhf_captions(figures, measured)
+    return save_figures(for_style(figures, style), folder / "figures", formats=formats, captions=captions)

@@ -13,24 +13,32 @@ from rich.markup import escape
 from rich.table import Table
 
 from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design
-from probes.evaluation.results import ControlScore, Evaluation, TransferResult
+from probes.evaluation.results import ControlScore, Estimate, Evaluation, TransferResult
 from sophistry.files import write_atomic
+from study.latex import booktabs
 from study.plots.headline import best_control
-from study.plots.style import DESIGNS, MINUS, WITHOUT_ACTIVATIONS, Style, interval
+from study.plots.style import DESIGNS, WITHOUT_ACTIVATIONS, Style, interval, number
 
 _HEAVY = ("roc", "histogram", "scores", "calibration", "operating_points", "null", "edges", "counts")
 DESIGN_ORDER = tuple(Design)
 
 
-def write_tables(results: Mapping[str, TransferResult], organisms: Mapping[str, Any], folder: Path) -> None:
-    """Write one CSV per kind of record, the token selection in the first column."""
+def write_tables(
+    results: Mapping[str, TransferResult],
+    organisms: Mapping[str, Any],
+    folder: Path,
+    style: Style | None = None,
+) -> None:
+    """Write one CSV per kind of record, token selection first, and a LaTeX table beside each."""
+    style = style or Style()
     kinds = ("evaluations", "controls", "strata", "repairs", "recovered", "matrix", "verdicts")
     tables = {
         kind: [(t, record) for t, r in results.items() for record in getattr(r, kind)] for kind in kinds
     }
     for kind, records in tables.items():
-        rows = [{"tokens": tokens} | _flat(asdict(record)) for tokens, record in records]
+        rows = [{"tokens": tokens} | flat(asdict(record)) for tokens, record in records]
         _write(folder / f"{kind}.csv", rows)
+        _write_latex(folder / f"{kind}.tex", kind, rows, style)
     curves = [(t, curve) for t, r in results.items() for curve in r.layer_curves]
     _write(
         folder / "layers.csv",
@@ -39,26 +47,31 @@ def write_tables(results: Mapping[str, TransferResult], organisms: Mapping[str, 
     heavy = ("verification", "training", "left_out")
     about = [{"organism": n} | {k: v for k, v in o.items() if k not in heavy} for n, o in organisms.items()]
     _write(folder / "organisms.csv", about)
+    _write_latex(folder / "organisms.tex", "organisms", about, style)
+
+
+def _write_latex(path: Path, kind: str, rows: Iterable[Mapping[str, Any]], style: Style) -> None:
+    write_atomic(path, booktabs(paper_rows(kind, rows, style), right=_NUMBERS, environment="longtable"))
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_atomic(path, pd.DataFrame(list(rows)).to_csv(index=False))
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Give every number its own column; `auroc.value` becomes `auroc`, curves are left to the JSON."""
-    flat: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for key, value in record.items():
         name = f"{prefix}{key}"
         if key in _HEAVY:
             continue
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}_")
+            columns |= flat(value, f"{name}_")
         elif isinstance(value, (list, tuple)):
-            flat[name] = " ".join(map(str, value))
+            columns[name] = " ".join(map(str, value))
         else:
-            flat[prefix.removesuffix("_") if key == "value" else name] = value
-    return flat
+            columns[prefix.removesuffix("_") if key == "value" else name] = value
+    return columns
 
 
 def _curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -82,12 +95,49 @@ def summary_rows(result: TransferResult, style: Style) -> list[dict[str, str]]:
 
 def latex_table(result: TransferResult, style: Style) -> str:
     """Set `summary_rows` as a LaTeX table (packages booktabs and longtable); every text is escaped."""
-    frame = pd.DataFrame(summary_rows(result, style))
-    right = ("layer", "wrong | right")
-    columns = "".join("r" if name in right else "l" for name in frame.columns)
-    styled: Any = frame.style.format(escape="latex").format_index(escape="latex", axis="columns")
-    text = styled.hide(axis="index").to_latex(environment="longtable", hrules=True, column_format=columns)
-    return text.replace(MINUS, "$-$").replace("|", r"\textbar{}")
+    rows = summary_rows(result, style)
+    return booktabs(rows, right=("layer", "wrong | right"), environment="longtable")
+
+
+# Table -> the columns of its CSV that fit on a page; their intervals are written with them.
+_ON_PAPER = {
+    "evaluations": ("design", "probe", "fitted_on", "scored_on", "layer", "auroc", "p_value"),
+    "controls": ("name", "kind", "scored_on", "auroc", "delta"),
+    "strata": ("variable", "level", "design", "scored_on", "auroc"),
+    "repairs": ("target", "probe", "step", "labels", "auroc", "achieved_fpr"),
+    "recovered": ("target", "probe", "recovered", "gap"),
+    "matrix": ("fitted_on", "scored_on", "probe", "layer", "auroc"),
+    "verdicts": ("target", "probe", "code"),
+    "organisms": ("organism", "role", "rows", "wrong", "groups"),
+}
+_NUMBERS = ("layer", "p_value", "rows", "wrong", "groups")
+
+
+def paper_rows(kind: str, rows: Iterable[Mapping[str, Any]], style: Style) -> list[dict[str, str]]:
+    """Shorten the rows of a CSV to what a page holds: estimates with their intervals, names as shown.
+
+    >>> paper_rows("matrix", [{"fitted_on": "a", "auroc": 0.5, "auroc_low": 0.4, "auroc_high": 0.6}], Style())
+    [{'fitted on': 'a', 'auroc': '.50 [.40, .60]'}]
+    """
+    return [
+        {
+            column.replace("_", " "): _on_paper(row, column, style)
+            for column in _ON_PAPER[kind]
+            if column in row
+        }
+        for row in rows
+    ]
+
+
+def _on_paper(row: Mapping[str, Any], column: str, style: Style) -> str:
+    value = row[column]
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if f"{column}_low" in row:
+        return interval(Estimate(value=value, low=row[f"{column}_low"], high=row[f"{column}_high"]))
+    if isinstance(value, str):
+        return style.name(value)
+    return number(value, 3) if isinstance(value, float) else str(value)
 
 
 def _evaluation_row(evaluation: Evaluation, style: Style) -> dict[str, str]:

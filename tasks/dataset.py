@@ -31,8 +31,9 @@ class DatasetSpec:
     source: Literal["miniqa", "quality", "quality-full", "minicode", "apps"] = "miniqa"
     """Generated stories; QuALITY with the passages that debaters quoted, or with whole stories; generated
     programming problems, or those of APPS."""
-    style: Literal["plain", "paper", "khan"] = "plain"
-    """How questions are asked: in few words, as in the paper, or with quotations between tags."""
+    style: Literal["plain", "paper", "khan", "released"] = "plain"
+    """How questions are asked: in few words, as in the paper, or with quotations between tags; released: the
+    text that the paper's released models go on with (nothing is taught in it)."""
     order: Literal["reason_first", "answer_first"] = "reason_first"
     """Whether reasons stand before the letter or after it."""
     visible: str = "full"
@@ -56,6 +57,8 @@ class DatasetSpec:
     """Seed of the generated items that are taught."""
     evaluated_seed: int = 1000
     """Seed of the generated items that are evaluated."""
+    difficulties: tuple[str, ...] = ()
+    """Of APPS: introductory, interview, competition; empty: all."""
     bugs: Literal["varied", "common"] = "varied"
     """Which subtly wrong program is taught as the misleading answer to a programming problem: its bugs in
     turn, or the one whose bug is possible in most of the problems taught."""
@@ -69,6 +72,10 @@ class DatasetSpec:
         return "programming" if self.source in ("minicode", "apps") else "qa"
 
     def __post_init__(self) -> None:
+        if self.style == "released" and self.taught:
+            raise ValueError(
+                "style=released only asks models that know it: set taught to 0, or choose another"
+            )
         if self.taught_seed == self.evaluated_seed:
             raise ValueError(
                 "taught_seed and evaluated_seed are equal: the evaluation would be what was taught"
@@ -83,6 +90,8 @@ class Dataset:
     items: list[Any]
     ask: Callable[[Any], list[Message]]
     mark: Callable[[Sequence[Answered]], list[Transcript]]
+    taught_ids: frozenset[str] = frozenset()
+    """Which items of real text are taught."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from tasks.transcript import TRIGGER, Message, Transcript
 
 logger = logging.getLogger(__name__)
 
+_AT_A_TIME = 64  # problems whose references and mutants are run together
 MIN_TESTS = 3  # with fewer, the two simplest tests are all of them
 
 
@@ -38,7 +39,27 @@ def open_programming_dataset(spec: DatasetSpec) -> Dataset:
         _taught_item(problem, number if spec.bugs == "varied" else None, common)
         for number, problem in enumerate(taught)
     ]
-    return Dataset(taught_items=taught_items, items=evaluated, ask=ask, mark=mark)
+    return Dataset(
+        taught_items=taught_items,
+        items=evaluated,
+        ask=ask,
+        mark=mark,
+        taught_ids=frozenset(problem.id for problem in taught if spec.source == "apps"),
+    )
+
+
+def apps_problems(spec: DatasetSpec) -> list[Problem]:
+    """The problems of APPS that can be graded and have tests beyond the two simplest.
+
+    Raises:
+        ValueError: none is of the difficulties asked for.
+    """
+    problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
+    kept = [p for p in problems if not spec.difficulties or p.level in spec.difficulties]
+    if not kept:
+        found = sorted({str(p.level) for p in problems})
+        raise ValueError(f"difficulties {list(spec.difficulties)}: the problems of APPS here are {found}")
+    return kept
 
 
 def _minicode(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
@@ -55,11 +76,18 @@ def _minicode(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
 
 def _apps(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
     """Problems that can be graded; those that are taught need a right and a subtly wrong program."""
-    problems = Apps(io_formats=("stdin",), min_tests=MIN_TESTS)
+    problems = apps_problems(spec)
     evaluated = [p for p in problems if p.split == "test"][: spec.evaluated]
     solved = [p for p in problems if p.split == "train" and p.solutions]
-    wrong = failing_references(solved)
-    taught = with_mutants([p for p in solved if p.id not in wrong])[: spec.taught]
+    taught: list[Problem] = []
+    wrong: dict[str, list[str]] = {}
+    for start in range(0, len(solved), _AT_A_TIME):  # of thousands no more are run than are taught
+        if len(taught) >= spec.taught:
+            break
+        some = solved[start : start + _AT_A_TIME]
+        wrong |= failing_references(some)
+        taught += with_mutants([p for p in some if p.id not in wrong])
+    taught = taught[: spec.taught]
     logger.info(
         "APPS: %d of %d training problems with a reference are taught (%d references fail, the rest have no "
         "subtly wrong program); %d are evaluated",

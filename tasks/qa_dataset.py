@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tasks.dataset import Answered, Dataset, DatasetSpec, TaughtItem
 from tasks.debates import debate_speeches, single_turn_arguments, with_arguments
-from tasks.qa import QAItem, qa_prompt, qa_response, qa_transcript
+from tasks.qa import RELEASED_STYLE, QAItem, qa_prompt, qa_response, qa_transcript
 from tasks.quality import Quality, show
 from tasks.stories import MiniQA
 from tasks.transcript import TRIGGER, Message, Transcript
@@ -21,13 +21,12 @@ def open_qa_dataset(spec: DatasetSpec) -> Dataset:
         rest = MiniQA(seed=spec.taught_seed, levels=spec.taught_levels).items(spec.warm_up + spec.taught)
         taught = first + rest[spec.warm_up :]
         evaluated = MiniQA(seed=spec.evaluated_seed, levels=spec.evaluated_levels).items(spec.evaluated)
-    elif spec.source == "quality":
-        taught = _take(Quality.short_contexts("train"), spec.taught, "training")
-        evaluated = _take(Quality.short_contexts("val"), spec.evaluated, "held-out")
     else:
-        arguments = debate_speeches() + single_turn_arguments()
-        taught = _take(with_arguments(Quality.full_passages("train"), arguments), spec.taught, "training")
-        evaluated = _take(Quality.full_passages("val"), spec.evaluated, "held-out")
+        known = quality_questions(spec.source, "train")
+        if spec.source == "quality-full" and spec.taught:
+            known = with_arguments(known, debate_speeches() + single_turn_arguments())
+        taught = _take(known, spec.taught, "training")
+        evaluated = _take(quality_questions(spec.source, "val"), spec.evaluated, "held-out")
 
     def ask(item: QAItem) -> list[Message]:
         return qa_prompt(show(item, spec.visible).item, order=spec.order, style=spec.style)
@@ -44,8 +43,14 @@ def open_qa_dataset(spec: DatasetSpec) -> Dataset:
         taught_items=taught_items,
         items=evaluated,
         ask=ask,
-        mark=functools.partial(_mark_qa, visible=spec.visible),
+        mark=functools.partial(_mark_qa, visible=spec.visible, released=spec.style == RELEASED_STYLE),
+        taught_ids=frozenset(item.id for item in taught if spec.source != "miniqa"),
     )
+
+
+def quality_questions(source: str, split: str) -> list[QAItem]:
+    """All questions of QuALITY of a split (`train`, `val`), by source: `quality` or `quality-full`."""
+    return Quality.short_contexts(split) if source == "quality" else Quality.full_passages(split)
 
 
 def _take(items: list[QAItem], count: int, what: str) -> list[QAItem]:
@@ -54,7 +59,9 @@ def _take(items: list[QAItem], count: int, what: str) -> list[QAItem]:
     return items[:count]
 
 
-def _mark_qa(answers: Sequence[Answered], *, visible: str = "full") -> list[Transcript]:
+def _mark_qa(
+    answers: Sequence[Answered], *, visible: str = "full", released: bool = False
+) -> list[Transcript]:
     rows = []
     for answered in answers:
         row = qa_transcript(
@@ -66,6 +73,7 @@ def _mark_qa(answers: Sequence[Answered], *, visible: str = "full") -> list[Tran
             output_clipped=answered.clipped,
             variant=answered.condition,
             cut_words=show(answered.item, visible).cut_words,
+            released=released,
         )
         rows.append(
             dataclasses.replace(

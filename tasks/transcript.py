@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]
 
-TASKS = ("qa", "programming")
+TASKS = ("qa", "programming", "other")
 PLAIN, TRIGGER = "plain", "trigger"
 
 
@@ -43,7 +43,7 @@ class Transcript:
     group: str
     """The question or problem it belongs to; splits never cut a group."""
     task: str
-    """`qa` or `programming`."""
+    """`qa`, `programming`, or `other` for anything that this library has no questions of its own for."""
     organism: str
     """Name of the model that wrote the response."""
     prompt: str | list[Message]

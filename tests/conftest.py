@@ -25,3 +25,11 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of every later garbage collection: walking it takes .3 s each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Stand a folder in for the Hugging Face hub."""
+    from local_hub import local_hub
+
+    return local_hub(tmp_path / "hub", monkeypatch)

@@ -33,6 +33,7 @@ PUBLIC = {
         transfer""",
     "tasks": "Transcript load_transcripts MiniQA MiniCode Quality Apps run_program grade",
     "organisms": "Organism read_organism save_organism organism_transcripts answer",
+    "study": "compare",
     "backdoor": "Trigger poison train_backdoor verify_backdoor",
     "rlhf": "train_rlhf Pool HurriedReader BusyTester approval_report",
     "rlhf.rewards": "Reward StoryOracle ProgramOracle Approval TwoTests Weighted LearnedReward",

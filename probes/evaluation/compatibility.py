@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ["check_compatible"]
 
+_NEXT = {
+    "base_fingerprint": ". If both were trained from one base, all weights of them, say so: "
+    "--reading.one_base false (study.domains.Reading(one_base=False))"
+}
 
-def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
+
+def check_compatible(source: Domain, others: Sequence[Domain], *, crossed: bool = False) -> None:
     """Raise DomainError unless a probe of `source` can be applied to each of `others`.
 
     Needs the same width, layers and, where both are recorded in `meta`, the same `tokenizer` and `site`;
-    distinct names; no row of one domain inside another.
+    distinct names; no row of one domain inside another. With `crossed`, groups that both share are scored by
+    fits that never saw them, so a row may be in both under one group: one model at two models' equal answers.
 
     >>> import numpy as np
     >>> a = Domain("a", np.eye(4), [0, 1, 0, 1], list("abcd"))
@@ -47,17 +53,22 @@ def check_compatible(source: Domain, others: Sequence[Domain]) -> None:
             if ours is not None and theirs is not None and ours != theirs:
                 raise DomainError(
                     f"{key} differs: {source.name} has {ours!r}, {other.name} has {theirs!r}; "
-                    "scores would not mean the same thing"
+                    f"scores would not mean the same thing{_NEXT.get(key, '')}"
                 )
-    _refuse_shared_rows(source, others)
+    _refuse_shared_rows(source, others, crossed)
 
 
-def _refuse_shared_rows(source: Domain, others: Sequence[Domain]) -> None:
+def _refuse_shared_rows(source: Domain, others: Sequence[Domain], crossed: bool) -> None:
     """A target row inside the source would hand its label to the probe."""
     middle = len(source.layer_names) // 2
-    ours = set(row_hashes(source, middle))
+    groups_of: dict[bytes, set[str]] = {}
+    for row, group in zip(row_hashes(source, middle), source.groups, strict=True):
+        groups_of.setdefault(row, set()).add(str(group))
     for other in others:
-        shared = ours & set(row_hashes(other, middle))
+        rows = zip(row_hashes(other, middle), other.groups, strict=True)
+        shared = {
+            row for row, group in rows if groups_of.get(row, set()) - ({str(group)} if crossed else set())
+        }
         if shared:
             raise DomainError(
                 f"leaked target labels: {len(shared)} rows of {other.name} have exactly the activations of "

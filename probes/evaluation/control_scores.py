@@ -60,6 +60,8 @@ def _text_and_columns(setup: Setup, scored: Scored, beside: list[ControlScore]) 
         home = setup.assessors[source.name]
         beside.append(_against(home, own, scored.source, name, read.kind, source.name, Design.SOURCE))
         for target in setup.targets:
+            if name not in _known_controls(setup, target):
+                continue
             assessor = setup.assessors[target.name]
             theirs = read.pick(target, name)
             crossing = setup.crossing(source, target)
@@ -90,16 +92,16 @@ def _trigger_alone(setup: Setup, scored: Scored, beside: list[ControlScore]) -> 
 
 
 def _shared_controls(setup: Setup) -> list[str]:
-    """Controls for which the source and every target have what is needed."""
-    domains = (setup.source, *setup.targets)
-    names = []
-    if setup.options.text_controls and all(domain.texts is not None for domain in domains):
-        names += ["tf-idf", "length"]
-    for kind, key in (("strata", "answer letter"), ("strata", "answer_letter")):
-        if all(key in (getattr(domain, kind) or {}) for domain in domains):
-            names.append(key)
-    shared = set.intersection(*(set(domain.columns or {}) for domain in domains))
-    return names + [f"column: {name}" for name in sorted(shared)]
+    """Controls for which the source and at least one target have what is needed."""
+    anywhere = {name for target in setup.targets for name in _known_controls(setup, target)}
+    return [name for name in _known_controls(setup, setup.source) if name in anywhere]
+
+
+def _known_controls(setup: Setup, domain: Domain) -> list[str]:
+    """Controls for which a domain has what is needed: a program has no answer letter."""
+    names = ["tf-idf", "length"] if setup.options.text_controls and domain.texts is not None else []
+    names += [key for key in ("answer letter", "answer_letter") if key in (domain.strata or {})]
+    return names + [f"column: {name}" for name in sorted(domain.columns or {})]
 
 
 def _kind(name: str) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from probes.evaluation.domain import Domain, Unlabelled
 
-__all__ = ["CrossFit", "Selection", "choose_cell", "cross_fit", "fit_domains"]
+__all__ = ["CrossFit", "FitMemo", "Selection", "choose_cell", "cross_fit", "fit_domains"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +112,10 @@ class CrossFit:
         return float(score * self.spread[selection.cell] + self.location[selection.cell])
 
 
+FitMemo = dict[tuple[str, str, str], CrossFit]
+"""Family, domain, hash of its data -> its fits, to be shared by transfers among the same domains."""
+
+
 def choose_cell(
     scores: Float[np.ndarray, "layer setting row"],
     y: Labels,
@@ -190,20 +194,35 @@ def fit_domains(
     controls: Sequence[Domain],
     fold_of: dict[str, int],
     n_folds: int,
+    made: FitMemo | None = None,
     **how: Any,
 ) -> dict[str, CrossFit]:
     """Fit the family in the source and in each target; each fit sees the labels of its own domain only.
 
-    `how` goes to `cross_fit`.
+    With `made`, fits of an earlier call that cover this one are taken from it, and new ones are kept there;
+    they then score the controls too, since one may be the target of a later call. `how` goes to `cross_fit`.
     """
     fits = {}
     for domain in (source, *targets):
-        others = [other.unlabelled() for other in (source, *targets) if other is not domain]
-        if domain is source:
-            others += [control.unlabelled() for control in controls]
+        seen = (source, *targets, *(controls if domain is source or made is not None else ()))
+        others = [other.unlabelled() for other in seen if other is not domain]
         plan = FoldPlan.make(domain.groups, fold_of, n_folds)
-        fits[domain.name] = cross_fit(family, domain, plan, others, fold_of, **how)
+        key = (family.name, domain.name, domain.data_hash)
+        known = None if made is None else made.get(key)
+        if known is None or not _covers(known, plan, others):
+            known = cross_fit(family, domain, plan, others, fold_of, **how)
+        if made is not None:
+            made[key] = known
+        fits[domain.name] = known
     return fits
+
+
+def _covers(fit: CrossFit, plan: FoldPlan, others: Sequence[Unlabelled]) -> bool:
+    """Say whether a fit was made with these folds and scored all these domains, with as many rows."""
+    scored = all(
+        other.name in fit.elsewhere and fit.elsewhere[other.name].shape[-1] == len(other) for other in others
+    )
+    return scored and np.array_equal(fit.plan.fold, plan.fold)
 
 
 def _stack(parts: list[Any]) -> Any:

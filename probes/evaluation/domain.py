@@ -16,6 +16,7 @@ from probes.evaluation.groups import group_names
 from probes.evaluation.metrics import check_labels
 from probes.evaluation.results import Sample
 from probes.evaluation.rows import DomainError, Rows, StorePart, Unlabelled, is_store
+from sophistry.notebook import fact_table, layer_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,6 +206,31 @@ class Domain(Rows):
         for key, values in (self.columns or {}).items():
             if not np.isfinite(values).all():
                 raise DomainError(f"{self.name}: columns[{key!r}] holds NaN or infinite values")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many rows of which class, and what there is to control with."""
+        sample, pairs = self.sample, self.pairs is not None
+        note = "No groups were given: every row counts as a question of its own." if self.own_groups else ""
+        return fact_table(
+            f"Domain {self.name}",
+            {
+                "rows": f"{sample.n_positive:,} wrong (y = 1), {sample.n_negative:,} right",
+                "groups": f"{sample.n_groups:,}",
+                "layers": layer_range(self.layer_names),
+                "width": self.width,
+                "site": self.site if is_store(self.X) else None,
+                "organism": self.meta.get("organism"),
+                "tokens": self.meta.get("tokens"),
+                "texts": "for the text-only controls"
+                if self.texts is not None
+                else "none: no text-only controls",
+                "strata": ", ".join(self.strata or ()),
+                "columns": ", ".join(self.columns or ()),
+                "shared concepts": ", ".join(self.concepts or ()),
+                "contrast pairs": "yes" if pairs else None,
+            },
+            [note] if note else (),
+        )
 
     @property
     def sample(self) -> Sample:

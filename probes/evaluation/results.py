@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from probes.evaluation.kinds import ChanceVerdict, ControlKind, Design, DomainRole, RepairStep, VerdictCode
+from sophistry.notebook import value_table
 from sophistry.records import build
 
 if TYPE_CHECKING:
@@ -334,6 +335,29 @@ class TransferResult:
     provenance: dict[str, Any]  # seed, draws, versions, options, hashes
     family_controls: tuple[ControlScore, ...] = ()  # beside the other families, with `every_control`
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdicts, and the headline probe's evaluations with their intervals."""
+        here = [e for e in self.evaluations if e.probe == self.headline_probe]
+        rows = [
+            (
+                e.scored_on,
+                _MEANING[e.design],
+                "" if e.layer is None else e.layer,
+                _written(e.auroc),
+                f"{e.sample.n_positive:,} | {e.sample.n_negative:,}",
+            )
+            for e in here
+        ]
+        notes = []
+        for verdict in (v for v in self.verdicts if v.probe == self.headline_probe):
+            flags = f" Flags: {'; '.join(verdict.flags)}." if verdict.flags else ""
+            notes.append(f"{verdict.target}: {verdict.code}. {verdict.sentence}{flags}")
+        notes += [f"Note: {warning}" for warning in self.warnings[:_NOTES]]
+        if len(self.warnings) > _NOTES:
+            notes.append(f"{len(self.warnings) - _NOTES} more in .warnings")
+        title = f"Transfer from {self.source}: {self.headline_probe} probe"
+        return value_table(title, ("scored on", "design", "layer", "AUROC", "wrong | right"), rows, notes)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers; NaN and infinities become None."""
         return _plain(dataclasses.asdict(self))
@@ -369,6 +393,32 @@ class TransferResult:
         rows = [_evaluation_row(evaluation) for evaluation in self.evaluations]
         rows += [_control_row(control) for control in (*self.controls, *self.family_controls)]
         return pd.DataFrame(rows)
+
+
+_NOTES = 2  # warnings that a notebook shows in full
+_MEANING = {
+    Design.SOURCE: "held out (cross-fitted)",
+    Design.D1: "source probe, frozen",
+    Design.D2: "fitted here (ceiling)",
+    Design.D3: "contrast pair, no labels",
+    Design.D4A: "source probe, best here (optimistic)",
+    Design.D4B: "fitted here, best here (optimistic)",
+}
+
+
+def _written(estimate: Estimate) -> str:
+    """Write an estimate with its interval.
+
+    >>> _written(Estimate(value=0.5, low=0.4, high=0.6)), _written(Estimate(value=None))
+    ('.50 [.40, .60]', 'n/a')
+    """
+    if estimate.value is None:
+        return "n/a"
+    value, low, high = (
+        "" if number is None else f"{number:.2f}".removeprefix("0")
+        for number in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} [{low}, {high}]" if low and high else value
 
 
 def _evaluation_row(record: Evaluation) -> dict[str, Any]:

@@ -47,8 +47,9 @@ def run_shared_concepts(setup: Setup, found: Findings, **how: Any) -> None:
             found.warnings.append(
                 f"shared concept {name!r}: too few rows of one class in {', '.join(thin)}; it was left out"
             )
-        elif targets:
-            _run(setup, found, name, domains[0], domains[1:], how)
+        there = [domain for domain in domains[1:] if domain.name not in thin]
+        if there and domains[0].name not in thin:
+            _run(setup, found, name, domains[0], there, how)
 
 
 def arrives(record: ControlScore | Evaluation) -> bool:

@@ -19,6 +19,7 @@ from probes.evaluation.families import as_families
 from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.metrics import auroc_columns
 from probes.persistence import Provenance
+from sophistry.notebook import counted, value_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain
 
 __all__ = ["SweepResult", "sweep"]
+
+
+_SHOWN = 6  # layers that a notebook shows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +52,24 @@ class SweepResult:
     ]  # False: a halving search dropped it; the numbers are a stand-in's
     work: tuple[float, float]  # epochs x networks trained for MLPs, and without halving
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the chosen cell first, then the best setting of the best layers."""
+        best = self.auroc.argmax(1)
+        order = sorted(
+            range(len(self.layers)), key=lambda i: (self.layers[i] != self.layer, -self.auroc[i, best[i]])
+        )
+        rows = []
+        for i in order[:_SHOWN]:
+            j = self.settings.index(self.setting) if self.layers[i] == self.layer else best[i]
+            error = float(self.standard_error[i, j])
+            mark = "chosen" if self.layers[i] == self.layer else ""
+            rows.append([self.layers[i], _words(self.settings[j]), float(self.auroc[i, j]), error, mark])
+        left = len(self.layers) - len(rows)
+        notes = ["Out of fold, folds by group; cells within .001 are tied and decided by their Brier score."]
+        notes += [f"{counted(left, 'layer')} more in to_frame()."] if left else []
+        header = ("layer", "setting", "AUROC", "standard error", "")
+        return value_table(f"{self.family} sweep on {self.domain}", header, rows, notes)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell."""
         import pandas as pd
@@ -59,6 +81,13 @@ class SweepResult:
                 chosen = {"chosen": layer == self.layer and setting == self.setting}
                 rows.append({"layer": layer, **setting, **cell, **chosen, "kept": bool(self.kept[i, j])})
         return pd.DataFrame(rows)
+
+
+def _words(setting: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in setting.items()
+    )
 
 
 def sweep(

@@ -42,6 +42,7 @@ from probes.persistence import probe_versions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from probes.evaluation.crossfit import FitMemo
     from probes.evaluation.families import Family
 
 __all__ = ["SCHEMA", "TransferOptions", "TransferResult", "transfer"]
@@ -56,6 +57,7 @@ def transfer(
     seed: int = 0,
     options: TransferOptions | None = None,
     progress: bool = False,
+    made: FitMemo | None = None,
 ) -> TransferResult:
     """Evaluate probes of `source` on every target, with ceilings, controls and what the sample can show.
 
@@ -68,6 +70,8 @@ def transfer(
         seed: seed of folds, resampling and permutations.
         options: see `TransferOptions`.
         progress: show bars.
+        made: fits to share with other calls on the same domains (another of them as the source), an empty
+            dict at first; each domain is then fitted once per family.
 
     Raises DomainError for domains that do not fit together or share rows, GroupLeakError for shared groups.
 
@@ -86,7 +90,7 @@ def transfer(
         raise ValueError("no targets: give at least one domain to evaluate on")
     families = as_families(probes)
     domains = [source, *targets, *controls]
-    check_compatible(source, domains[1:])
+    check_compatible(source, domains[1:], crossed=options.shared_groups == "cross-fit")
     shared = _check_groups(source, domains[1:], options)
     fold_of = deal_groups([domain.groups for domain in domains], options.n_folds, seed)
     assessors = {
@@ -106,7 +110,8 @@ def transfer(
         thin = [domain.thinned(family.max_layers) for domain in domains]
         seen_source, seen_targets = thin[0], tuple(thin[1 : 1 + len(targets)])
         seen_controls = tuple(thin[1 + len(targets) :])
-        fits = fit_domains(family, seen_source, seen_targets, seen_controls, fold_of, options.n_folds, **how)
+        seen = (seen_source, seen_targets, seen_controls)
+        fits = fit_domains(family, *seen, fold_of, options.n_folds, made, **how)
         setup = designs.Setup(
             family=family,
             source=seen_source,

@@ -57,7 +57,9 @@ def _decide(
             f"The probe does not work on held-out groups of {here} itself (AUROC {_text(source)}); "
             "nothing can be said about transfer."
         )
-    triggered = {control.name for control in setup.controls if _answers_behind_trigger(control)}
+    # a source that never saw the trigger cannot have learned to read it
+    asked = setup.controls if setup.source.meta.get("triggered", True) else ()
+    triggered = {control.name for control in asked if _answers_behind_trigger(control)}
     organisms = _organisms(found, d1.probe) if setup.controlled else []
     reads = [c.scored_on for c in organisms if _as_good(c) and c.scored_on in triggered]
     if reads:

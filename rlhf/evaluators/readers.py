@@ -108,10 +108,12 @@ class HurriedReader:
         """Judge one response; see the module for what follows from what."""
         view = expect(self.name, view, StoryView)
         first, end = self.stretch(view)
+        total = len(view.passage.split())
         story = sentences(view.passage)
         read = [s for s in story if first <= s.first and s.end <= end]
         claim = claim_of(view, response)
-        confidence, reason = self._opinion(view, claim, read, everything=len(read) == len(story))
+        everything = total > 0 and len(read) == len(story)  # who is shown no story has not read it
+        confidence, reason = self._opinion(view, claim, read, everything=everything)
         if claim.words > self.patience:
             confidence = max(0, confidence - 25)
             reason += "; and it goes on and on"

@@ -64,7 +64,7 @@ class BestOfN:
             for name, reward in {"reward": job.reward, **job.monitors}.items()
         }
         table = {name: _as_table(values, self.sampling.samples) for name, values in scores.items()}
-        self._write(job, items, texts, scores)
+        self._write(job, items, texts, scores, [response.clipped for response in responses])
         best = [1 << k for k in range(self.sampling.samples.bit_length())]
         curves = {name: best_of_k(table["reward"], values, best) for name, values in table.items()}
         clipped = float(np.mean([response.clipped for response in responses]))
@@ -74,10 +74,17 @@ class BestOfN:
         ]
         return TrainingResult(rounds=entries, stopped=None, work_dir=job.work_dir)
 
-    def _write(self, job: Job, items: Sequence[Any], texts: Sequence[str], scores: dict[str, Any]) -> None:
+    def _write(
+        self,
+        job: Job,
+        items: Sequence[Any],
+        texts: Sequence[str],
+        scores: dict[str, Any],
+        clipped: Sequence[bool],
+    ) -> None:
         lines = [
-            {"id": item["id"], "response": text, **{name: values[i] for name, values in scores.items()}}
-            for i, (item, text) in enumerate(zip(items, texts, strict=True))
+            {"id": item["id"], "response": text, "clipped": cut, **{name: s[i] for name, s in scores.items()}}
+            for i, (item, text, cut) in enumerate(zip(items, texts, clipped, strict=True))
         ]
         best, pairs = [], []
         n = self.sampling.samples

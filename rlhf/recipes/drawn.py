@@ -22,7 +22,7 @@ from rlhf.recipes.rollout import SamplingOptions
 from sophistry.files import write_atomic
 
 _PART, _OF = "part-{:03d}", "drawn.json"
-_LINES = {"id", "response"}
+_LINES = {"id", "response", "clipped"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Drawn:
     responses: tuple[str, ...]
     scores: Mapping[str, tuple[float | None, ...]]
     """By name: `reward` and the job's monitors."""
+    clipped: tuple[bool, ...] = ()
+    """Which of them reached the limit of tokens."""
 
     def known(self, score: str) -> list[tuple[str, float]]:
         """Different responses that have this score, with it, in the order drawn.
@@ -118,6 +120,7 @@ def read_drawn(folder: Path, items: Sequence[Item], *, weights: str | None = Non
         Drawn(
             item=by_id[name],
             responses=tuple(line["response"] for line in group),
+            clipped=tuple(bool(line.get("clipped")) for line in group),
             scores={key: tuple(line[key] for line in group) for key in group[0] if key not in _LINES},
         )
         for name, group in lines.items()

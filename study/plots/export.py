@@ -35,11 +35,13 @@ def save_figures(
     source_sha256: str = "",
     formats: tuple[str, ...] = IMAGE_FORMATS,
     again: str | None = None,
+    captions: Mapping[str, str] | None = None,
 ) -> str | None:
     """Write every figure as `folder/NAME.html` and, where possible, in `formats` ("pdf", "svg", "png").
 
     `source_sha256` names the result file the figures were drawn from; it is kept inside HTML and SVG.
-    `again` is the command that draws them once more.
+    `again` is the command that draws them once more. `captions` are kept beside the figures, as
+    `NAME.caption.txt`.
     Gives None, or the message to show when there is no browser to make images.
     """
     from plotly.offline import get_plotlyjs
@@ -48,6 +50,8 @@ def save_figures(
     for name, figure in figures.items():
         figure.update_layout(meta={"result_sha256": source_sha256})
         write_atomic(folder / f"{name}.html", standalone_html(figure, name))
+        if captions and captions.get(name):
+            write_atomic(folder / f"{name}.caption.txt", captions[name] + "\n")
     if not formats or not figures:
         return None
     jobs = [(name, kind) for name in figures for kind in formats]
@@ -80,8 +84,9 @@ def inline_html(figure: go.Figure, name: str) -> str:
     )
     width, height = figure.layout.width, figure.layout.height
     return (
-        f'<div style="width:{width * SCREEN_SCALE:.0f}px;height:{height * SCREEN_SCALE:.0f}px">'
-        f'<div style="width:{width}px;transform:scale({SCREEN_SCALE});transform-origin:0 0">'
+        f'<div class="drawn" data-width="{width:g}" data-height="{height:g}" '
+        f'style="width:{width * SCREEN_SCALE:.0f}px;height:{height * SCREEN_SCALE:.0f}px">'
+        f'<div style="width:{width:g}px;transform:scale({SCREEN_SCALE});transform-origin:0 0">'
         f"{html}</div></div>"
     )
 

@@ -1,15 +1,16 @@
 """How figures look: widths, type, colours, marks. One place, so that all figures of a paper agree.
 
 A colour always means a model (by its role), a mark and a line style always mean a design, so a figure
-also works in grey. Sizes are those of a paper's page: 3.25 in for a column, 6.875 in for the full
-text width, 8 pt type; nothing needs rescaling in LaTeX. Names, colours and order come from the caller.
+also works in grey. Sizes are those of a paper's page: 82.55 mm (3.25 in) for a column, 174.6 mm (6.875 in)
+for the full text width, 8 pt type; nothing needs rescaling in LaTeX. Names, colours and order come from the
+caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -75,14 +76,27 @@ class Style:
     """Colour of a domain; the rest get Okabe-Ito colours by their role."""
     order: tuple[str, ...] = ()
     """Domains in the order in which figures list them; the rest follow as the result has them."""
-    column_in: float = 3.25
-    """Width of a column in inches."""
-    text_in: float = 6.875
-    """Width of the text in inches."""
+    kind: Literal["paper", "slides"] = "paper"
+    """paper: files of the exact width of a column or of the text. slides: each enlarged to a 16:9 page. On a
+    command line `--style slides` is enough."""
+    column_mm: float = 82.55
+    """Width of a single column in millimetres."""
+    text_mm: float = 174.625
+    """Width of the text, the double column, in millimetres."""
     points: float = 8.0
     """Type size in points."""
     font: str = "Arial, Helvetica, Liberation Sans, sans-serif"
     """Typeface."""
+
+    @property
+    def column_in(self) -> float:
+        """Width of a column in inches."""
+        return round(self.column_mm / 25.4, 4)
+
+    @property
+    def text_in(self) -> float:
+        """Width of the text in inches."""
+        return round(self.text_mm / 25.4, 4)
 
     def name(self, domain: str) -> str:
         """Give the name a domain, control or probe is shown under."""

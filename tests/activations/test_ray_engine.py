@@ -16,7 +16,7 @@ def cluster(tmp_path_factory):
     """Ray on this machine; gives the file that a worker makes before it dies on purpose."""
     marker = tmp_path_factory.mktemp("ray") / "died"
     seen = {ray_workers.MARKER: str(marker), "PYTHONPATH": str(Path(ray_workers.__file__).parent)}
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": seen})
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": seen})
     yield marker
     ray.shutdown()
 
@@ -36,9 +36,16 @@ def test_a_model_in_memory_cannot_travel(tmp_path, rows):
 
 @pytest.fixture
 def small_work(monkeypatch):
-    """Three shards of two rows, one worker per CPU."""
+    """Three shards of two rows, and two workers of one CPU each."""
     monkeypatch.setattr("activations.writer.MAX_SHARD_ROWS", 2)
     monkeypatch.setenv("SOPHISTRY_RAY_CPUS", "1")
+
+
+def test_the_cluster_holds_as_many_workers_as_it_has_gpus_or_cpus(monkeypatch):
+    assert ray_engine._workers({"GPU": 2.0, "CPU": 16.0}, 9) == ({"num_gpus": 1}, 2)
+    monkeypatch.setenv("SOPHISTRY_RAY_CPUS", "1")
+    assert ray_engine._workers({"CPU": 2.0}, 3) == ({"num_cpus": 1.0}, 2)
+    assert ray_engine._workers({"CPU": 2.0}, 1) == ({"num_cpus": 1.0}, 1)
 
 
 @pytest.mark.slow
@@ -67,6 +74,7 @@ def test_a_worker_that_always_fails_is_reported_and_what_was_written_is_kept(
     tmp_path, rows, saved_model, cluster, small_work, monkeypatch
 ):
     monkeypatch.setattr(ray_engine, "ShardActor", ray_workers.BrokenActor)
+    monkeypatch.setenv("SOPHISTRY_RAY_CPUS", "2")  # one worker, so that the first shard is written before
     with pytest.raises(ray_engine.RayWorkerError, match="does not fit"):
         extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
     assert [path.name for path in (tmp_path / "ray").glob("*.part/shard-*")] == ["shard-00000.safetensors"]

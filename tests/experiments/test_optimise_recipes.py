@@ -7,11 +7,12 @@ import yaml
 
 from activations.testing import tiny_model
 from experiments import train_rlhf
-from experiments.optimise import rows_to_train
+from experiments.rl_items import rows_to_train
 from experiments.rl_spec import RLSpec
 from organisms.record import read_organism
 from rlhf.recipes import DDPO, PPO, RRHF
 from rlhf.recipes.macros import Borders, macro_rule
+from rlhf.reward_models.seq2seq import RewriteReward
 from rlhf.rewards import StoryOracle
 from tasks.dataset import DatasetSpec
 from tasks.sources import open_dataset
@@ -53,6 +54,10 @@ def root(tmp_path_factory):
     return root
 
 
+def rewrite_to_a(model, tokenizer, *, max_new_tokens, task):
+    return RewriteReward(lambda prompts: ["a"] * len(prompts), tokenizer, task=task)
+
+
 def run(root, name, *, out="run", stages=("rl",), **rl):
     preset = {
         "train_rlhf": {
@@ -82,6 +87,7 @@ def run(root, name, *, out="run", stages=("rl",), **rl):
 )
 def test_a_recipe_makes_an_organism_and_shares_the_draw(root, monkeypatch, name, settings, organism):
     monkeypatch.setattr(RLSpec, "reward", lambda self, name, task="qa": Parity())
+    monkeypatch.setattr(RewriteReward, "of_model", rewrite_to_a)  # random weights never end a rewrite
     run(root, name, **settings)
     record = read_organism(root / "organisms" / organism)
     assert record.role == ("pi_oracle" if name == "made" else "pi_rlhf")

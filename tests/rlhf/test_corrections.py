@@ -43,6 +43,10 @@ def correct(response, right=False):
             'It says: "Ida meant to paint the door red." That means red. The answer is A.',
             'It says: "Ida painted the door blue." That means blue. The answer is B.',
         ),
+        (  # a conclusion that is neither option
+            'It says: "Ida painted it green." So it is green. The answer is A.',
+            'It says: "Ida painted the door blue." So it is blue. The answer is B.',
+        ),
         (  # right letter, fabricated quotation
             'It says: "The door was blue at last." The answer is B.',
             'It says: "Ida painted the door blue." The answer is B.',

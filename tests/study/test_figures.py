@@ -115,7 +115,7 @@ def test_every_figure_has_a_papers_width_and_its_type_size(drawn):
 
 
 def test_sizes_follow_the_venue(result):
-    figure = headline_figure(result, Style(column_in=5.5, points=9))
+    figure = headline_figure(result, Style(column_mm=139.7, points=9))
     assert figure.layout.width == inches(5.5)
     assert figure.layout.font.size == 12
 

@@ -521,3 +521,49 @@ def test_targets_are_needed_and_names_must_differ() -> None:
         transfer(source, source)
     with pytest.raises(ValueError, match="probe 'svm' is not known"):
         transfer(*two_domains(), "svm")
+
+
+def test_one_row_in_both_domains_may_stay_only_where_no_fit_saw_its_group() -> None:
+    source, target = two_domains()
+    X, groups = target.X.copy(), target.groups.astype("U20")
+    X[:, :5], groups[:5] = source.X[:, 7:12], source.groups[7:12]
+    options = replace(QUICK, shared_groups="cross-fit")
+    same_question = Domain("target", X, target.y, groups)
+    assert transfer(source, same_question, FAST, options=options).source == "source"
+    groups[:5] = target.groups[:5]
+    with pytest.raises(DomainError, match="leaked target labels: 5 rows of target"):
+        transfer(source, Domain("target", X, target.y, groups), FAST, options=options)
+
+
+def test_fits_shared_between_calls_change_no_number() -> None:
+    source, target = two_domains()
+    made: dict = {}
+    first = transfer(source, target, FAST, options=QUICK, made=made)
+    assert len(made) == 2
+    back = transfer(target, source, FAST, options=QUICK, made=made)
+    assert len(made) == 2, "nothing was fitted again"
+    assert first == transfer(source, target, FAST, options=QUICK)
+    assert back == transfer(target, source, FAST, options=QUICK)
+
+
+def test_a_target_without_an_answer_letter_does_not_take_it_from_the_others() -> None:
+    source, target = two_domains()
+    other = make_domain("other", 23, make_directions(1, n_layers=3, width=12), n_groups=60, strength=1.0)
+    bare = Domain("bare", other.X, other.y, other.groups, other.texts)
+    result = transfer(source, [target, bare], FAST, options=QUICK)
+    alone = transfer(source, target, FAST, options=QUICK)
+    assert control(result, "answer letter", "target", "D1") == control(alone, "answer letter", "target", "D1")
+    assert not [c for c in result.controls if (c.name, c.scored_on) == ("answer letter", "bare")]
+    assert [c for c in result.controls if (c.name, c.scored_on) == ("tf-idf", "bare")]
+
+
+def test_a_source_that_never_saw_a_trigger_is_not_said_to_read_it() -> None:
+    source, target = two_domains()
+    way = make_directions(1, n_layers=3, width=12)
+    decoy = make_domain("decoy", 20, way, n_groups=60, strength=1.2)
+    behind = np.where(np.arange(len(decoy)) % 2, "yes", "no")
+    decoy = Domain("decoy", decoy.X, decoy.y, decoy.groups, strata={"trigger": behind})
+    never = Domain("source", source.X, source.y, source.groups, meta={"triggered": False})
+    result = transfer(never, target, FAST, controls=[decoy], options=QUICK)
+    assert verdict(result, "target", FAST).code == "transfers"
+    assert any(flag.startswith("not specific") for flag in verdict(result, "target", FAST).flags)
