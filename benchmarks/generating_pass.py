@@ -3,7 +3,7 @@
     python -m benchmarks.generating_pass [MODEL] [ROWS] [DTYPE]
 
 Questions of MiniQA are answered by sampling at temperature 1 and read again; prints the worst layer, and
-the AUROC of a probe for right and wrong (or unreadable) answers on both. Writes
+the AUROC of a probe for right and wrong answers on both (those that name a letter). Writes
 docs/results/generating-pass.json.
 """
 
@@ -40,7 +40,11 @@ def main(reference: str = "smollm2", rows: str = "48", dtype: str = "float32") -
             for item, prompt, given in zip(dataset.items, prompts, said, strict=True)
         ]
     )
-    kept = [(item.id, row) for item, row in zip(dataset.items, marked, strict=True) if row.response]
+    kept = [
+        (item.id, row)
+        for item, row in zip(dataset.items, marked, strict=True)
+        if row.response and row.parse_ok
+    ]
     again = [
         {"id": name, "prompt": row.prompt, "response": row.response, "group": row.group} for name, row in kept
     ]

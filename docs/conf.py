@@ -44,6 +44,7 @@ nb_execution_cache_path = str(ROOT / "build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+nb_output_stderr = "remove"  # what libraries say about missing widgets, with paths of this machine
 
 # Annotations name things of other libraries, whose pages cannot be read here (no network).
 nitpick_ignore_regex = [(r"py:.*", r".*")]

@@ -109,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> Adoption:
         command=shlex.join([*program_command("adopt").split(), *words]),
     )
     for line in made.report.lines():
-        console.print(line, highlight=False, markup=False)
-    console.print(next_step(made), highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(next_step(made), highlight=False, markup=False, soft_wrap=True)
     return made
 
 

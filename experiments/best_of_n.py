@@ -18,7 +18,7 @@ import numpy as np
 from experiments.config import Run
 from experiments.optimise import drawing_job
 from experiments.rl_items import rows_to_train
-from experiments.rl_spec import ORACLE, SUFFIXES, RLSpec, organism_name
+from experiments.rl_spec import APPROVAL, ORACLE, SUFFIXES, RLSpec, organism_name
 from organisms.evaluate import evaluation_record
 from organisms.finetune import FineTuneSpec
 from organisms.record import Organism, OrganismRole, library_versions, read_organism, save_organism
@@ -43,11 +43,11 @@ def draw_held_out(
     return read_drawn(folder, rows)
 
 
-def choose(drawn: Sequence[Drawn], score: str) -> list[Chosen]:
+def best_answers(drawn: Sequence[Drawn], score: str) -> list[Chosen]:
     """The response to each item with the highest score, the first drawn among equals; unknown scores lose.
 
     >>> one = Drawn(item={"id": "a"}, responses=("x", "y", "z"), scores={"reward": (0.0, 1.0, 1.0)})
-    >>> choose([one], "reward")[0][1]
+    >>> best_answers([one], "reward")[0][1]
     1
     """
     values = [[-math.inf if s is None else s for s in one.scores[score]] for one in drawn]
@@ -66,7 +66,7 @@ def best_of_n(
     """Make the organism of one reward from what `pi_init` said; gives its folder."""
     config, parent = run.config, read_organism(init)
     folder = init.with_name(organism_name(config.name, reward, spec, 0))
-    rows = _marked(dataset, choose(drawn, spec.score_of(reward)), folder.name)
+    rows = _marked(dataset, best_answers(drawn, spec.score_of(reward)), folder.name)
     first = _marked(dataset, [(one, 0) for one in drawn], init.name)
     pool = spec.measuring_pool(config.dataset.task)
     report = approval_report(dataset.items, rows, pool, before=first)
@@ -78,7 +78,7 @@ def best_of_n(
     )
     record = Organism(
         name=folder.name,
-        role=OrganismRole(SUFFIXES[reward].replace("-", "_")),
+        role=OrganismRole(SUFFIXES.get(reward, SUFFIXES[APPROVAL]).replace("-", "_")),
         task=config.dataset.task,
         base=parent.base,
         base_fingerprint=parent.base_fingerprint,

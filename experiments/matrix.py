@@ -34,7 +34,7 @@ from sophistry.records import to_plain
 from study.cells import CellPlace, learning_key, load_or_make, matrix_places, read_cell, read_learning
 from study.domains import Reading, length_edges, read_domain
 from study.fit_plan import FitPlan, plan_fits, show_fits
-from study.matrix import Cell, MatrixResult, Row, cells_of, with_seeds
+from study.matrix import MatrixResult, ReadCell, Row, cells_of, with_seeds
 from study.matrix_report import MatrixReport, describe_models, show_matrix, write_matrix_report
 from study.models import Roles, open_models, split_reader
 from study.opening import OpenOrganism, RowChoice, describe_organism
@@ -127,18 +127,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = parse_command_line(
         sys.argv[1:] if argv is None else argv, program="matrix", schema=MatrixConfig, about=str(__doc__)
     )
-    study = prepare(run.config, run.out)
+    study = prepare_study(run.config, run.out)
     if run.config.dry_run:
         return
-    result = evaluate(run.config, study, run.out)
-    save(run, study, result)
+    result = evaluate_study(run.config, study, run.out)
+    save_study(run, study, result)
     show_matrix(result, run.config.style)
     console.print(
         f"{time.perf_counter() - started:.0f} s. Everything is in {run.out}/; open {run.out}/report.html"
     )
 
 
-def prepare(config: MatrixConfig, out: Path) -> Study:
+def prepare_study(config: MatrixConfig, out: Path) -> Study:
     """Open the models, and say what is going to be read and fitted and how long it takes."""
     if config.threads is not None:
         import torch
@@ -167,7 +167,7 @@ def prepare(config: MatrixConfig, out: Path) -> Study:
     return Study(organisms=organisms, plans=plans, places=places, fits=fits)
 
 
-def evaluate(config: MatrixConfig, study: Study, out: Path) -> MatrixResult:
+def evaluate_study(config: MatrixConfig, study: Study, out: Path) -> MatrixResult:
     """Compute the cells that are not on disk, and gather all of them."""
     domains = _Domains(config, study)
     texts: dict[CellPlace, str] = {}
@@ -177,7 +177,7 @@ def evaluate(config: MatrixConfig, study: Study, out: Path) -> MatrixResult:
         if group != (place.seed, place.site, place.tokens, place.probe):  # fits are shared within a group
             group, made = (place.seed, place.site, place.tokens, place.probe), {}
         texts[place] = load_or_make(out / place.file, partial(_one_row, config, domains, place, made))
-    cells: dict[int, list[Cell]] = {seed: [] for seed in config.seeds}
+    cells: dict[int, list[ReadCell]] = {seed: [] for seed in config.seeds}
     warnings: dict[str, None] = {}
     learning: list[LearningCurve] = []
     for place, text in texts.items():
@@ -277,7 +277,7 @@ def _learning(
     return curves
 
 
-def save(run: Run[MatrixConfig], study: Study, result: MatrixResult) -> None:
+def save_study(run: Run[MatrixConfig], study: Study, result: MatrixResult) -> None:
     """Write results, tables, figures, report and config into the run's folder."""
     from study.matrix_tables import write_matrix_tables
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -13,7 +14,7 @@ from rich.logging import RichHandler
 from sophistry.quiet import quiet_libraries
 
 
-def run_program_main(main: Callable[[list[str]], None]) -> None:
+def run_program_main(main: Callable[[list[str]], Any]) -> None:
     """Call `main` with the command line; wrong input ends with its message and exit code 2.
 
     Errors that say what to do (`ValueError`, `OSError`, and the library's own) are shown without a traceback;

@@ -49,7 +49,7 @@ from rlhf.rewards.reward import Reward
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError, build, field_type, read_word, unknown
 from study.domains import Reading, length_edges, read_domain
-from study.equal_terms import Comparison, Curve, Point, as_cells, compare_at
+from study.equal_terms import Comparison, Curve, CurvePoint, as_cells, compare_at
 from study.opening import OpenOrganism, RowChoice, open_organism, usable_rows
 from study.recipes_report import as_markdown
 from tasks.dataset import Answered, Dataset, DatasetSpec
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = parse_command_line(
         sys.argv[1:] if argv is None else argv, program="recipes", schema=RecipesConfig, about=str(__doc__)
     )
-    config, study = run.config, Study(run)
+    config, study = run.config, RecipeStudy(run)
     fingerprint = read_organism(study.init).base_fingerprint
     folders = {cell.name: study.organism(cell) for cell in config.cells if cell.recipe != BEST_OF_N}
     curves = [study.curve(cell, folders.get(cell.name)) for cell in config.cells]
@@ -149,10 +149,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = study.probe(curves, folders)
         curves = [replace(curve, notes=curve.notes | found.get(curve.name, {})) for curve in curves]
     write_config(run, {config.init: fingerprint})
-    save(run, curves)
+    save_cells(run, curves)
 
 
-def save(run: Run[RecipesConfig], curves: list[Curve]) -> None:
+def save_cells(run: Run[RecipesConfig], curves: list[Curve]) -> None:
     """Write `cells.json`, `comparisons.json` and the table."""
     compared: list[Comparison] = []
     for terms in ("kl", "reward"):
@@ -164,7 +164,7 @@ def save(run: Run[RecipesConfig], curves: list[Curve]) -> None:
     console.print(table, highlight=False, markup=False, soft_wrap=True)
 
 
-class Study:
+class RecipeStudy:
     """What the cells of one run share: the items, those who judge, and `pi_init`."""
 
     def __init__(self, run: Run[RecipesConfig]) -> None:
@@ -296,7 +296,9 @@ class Study:
     def _file(self, name: str) -> Path:
         return self.run.out / "answers" / f"{name.replace('/', '-')}.jsonl"
 
-    def _point(self, fraction: float, rows: Sequence[Transcript], reward: Reward, kl: Any = None) -> Point:
+    def _point(
+        self, fraction: float, rows: Sequence[Transcript], reward: Reward, kl: Any = None
+    ) -> CurvePoint:
         """What was paid, approved and right of one model's answers."""
         items = self.dataset.items
         by_item = {row.item: row for row in rows}
@@ -307,7 +309,7 @@ class Study:
             kl = np.zeros(len(rows)) if fraction == 0 else self._log_ratios(rows)
         programs = self.task == "programming"
         complexity = [readability(extract_program(row.response).code).complexity for row in rows]
-        return Point(
+        return CurvePoint(
             fraction=fraction,
             kl=list(map(float, kl)),
             reward=paid,
@@ -335,7 +337,7 @@ class Study:
         under = np.array([before.get(row.id, 0.0) for row in rows])
         return np.array(tokens) * (written - under)
 
-    def _best_of(self, reward: Reward, cell: CellSpec) -> list[Point]:
+    def _best_of(self, reward: Reward, cell: CellSpec) -> list[CurvePoint]:
         """Of the first n samples of `pi_init` the best rewarded, for n = 1, 2, 4, ...; nothing is trained.
 
         KL is bounded by log n - (n - 1) / n (Beirami et al. 2024, arXiv 2401.01879), and the bound is given.

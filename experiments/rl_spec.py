@@ -23,9 +23,11 @@ from rlhf.recipes.kto import KTOSpec
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.rrhf import RRHFSpec
 from rlhf.rewards.approval import Approval
+from rlhf.rewards.learned import LearnedReward
 from rlhf.rewards.oracle import ProgramOracle, StoryOracle
 from rlhf.rewards.reward import Reward
 from rlhf.rewards.two_tests import TwoTests
+from sophistry.files import find_path
 
 APPROVAL, TWO_TESTS, ORACLE, THOROUGH, SEQ2SEQ = "approval", "two_tests", "oracle", "thorough", "seq2seq"
 SUFFIXES = {APPROVAL: "pi-rlhf", TWO_TESTS: "pi-rlhf", ORACLE: "pi-oracle", THOROUGH: "pi-thorough"}
@@ -34,6 +36,7 @@ ONLINE = ("ppo", "rloo")
 """Recipes that draw anew in every round."""
 OFFLINE = ("rejection", "dpo", "kto", "rrhf", "ddpo")
 """Recipes on drawn responses."""
+LEARNED = "learned"
 BEST_OF_N = "best_of_n"
 _ROWS = 16  # responses per pass of TRL's trainers, at most
 
@@ -49,8 +52,10 @@ class RLSpec:
     my_module:MyRecipe or my_file.py:MyRecipe."""
     rewards: tuple[str, ...] = (APPROVAL,)
     """Which organisms to make: approval or two_tests (pi_rlhf), oracle (pi_oracle), thorough (pi_thorough),
-    seq2seq (a model that rewrites responses as approval prefers them; recipe ppo with a critic), or your own,
-    as my_file.py:my_reward."""
+    seq2seq (a model that rewrites responses as approval prefers them; recipe ppo with a critic),
+    learned (the reward model in `reward_model`), or your own, as my_file.py:my_reward."""
+    reward_model: str | None = None
+    """Of reward learned: folder of a reward model (train_reward_model.py makes one)."""
     seeds: tuple[int, ...] = (0,)
     """One organism for each; with a seed other than 0 its name ends in -sSEED."""
     variant: str = ""
@@ -155,10 +160,15 @@ class RLSpec:
     on one draw measure it on all items, since they draw to these anyway."""
 
     def __post_init__(self) -> None:
-        known = {*SUFFIXES, SEQ2SEQ}
+        known = {*SUFFIXES, SEQ2SEQ, LEARNED}
         if unknown := sorted(name for name in set(self.rewards) - known if not is_import_path(name)):
             raise ValueError(
                 f"rewards must be some of {sorted(known)}, or your own as FILE.py:NAME; got {unknown}"
+            )
+        if (LEARNED in self.rewards) != (self.reward_model is not None):
+            raise ValueError(
+                f"reward {LEARNED} and reward_model (the folder of a trained reward model) need each other; "
+                f"got rewards {list(self.rewards)} and reward_model {self.reward_model!r}"
             )
         recipes = [*ONLINE, BEST_OF_N, *OFFLINE]
         if self.recipe not in recipes and not is_import_path(self.recipe):
@@ -312,10 +322,12 @@ class RLSpec:
 
         Raises:
             ValueError: thorough testers of programs, or tests of stories, of which there are none; an import
-                path that leads nowhere.
+                path or a folder that leads nowhere.
         """
         if is_import_path(name):
             return load_own(name)
+        if name == LEARNED:
+            return LearnedReward.load(find_path(str(self.reward_model), "reward_model"))
         if name == ORACLE:
             return truth(task)
         if name == TWO_TESTS:

@@ -98,7 +98,7 @@ def main(argv: list[str]) -> None:
         argv, program="train_backdoor", schema=TrainBackdoor, about=str(sys.modules[__name__].__doc__)
     )
     if run.config.dry_run:
-        plan(run.config)
+        _plan(run.config)
         return
     dataset = open_dataset(run.config.dataset)
     fingerprint = ""
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
     write_config(run, {"base": fingerprint})
 
 
-def plan(config: TrainBackdoor) -> None:
+def _plan(config: TrainBackdoor) -> None:
     """Print what it would cost."""
     steps, lengths = plan_backdoor(
         config.base,

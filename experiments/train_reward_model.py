@@ -82,7 +82,7 @@ class TrainRewardModel:
     organism: str = "organisms/shipped/qa-long-pi-init"
     """Folder of the model that answers."""
     items: int = 200
-    """Stories."""
+    """Stories; of people: at most so many prompts, drawn by spec.seed."""
     items_seed: int = 5
     """Their seed; neither what was taught, trained on nor evaluated."""
     levels: tuple[str, ...] = ("long",)
@@ -351,18 +351,19 @@ def _people(
     """Human pairs; those that do not fit are left out and counted, none is cut."""
     config = run.config
     compared = compared_by_people([p for p in (*pandalm_pairs(), *llmbar_pairs()) if is_usable(p)])
-    model = RewardModel.start(
+    ruler = RewardModel.start(
         opened, kind="preference", heads=("reward",), trained_on="prompts", spec=config.spec, base=config.base
     )
-    kept = [one for one in compared if all(_fits(model, one.view, text) for text in one.responses)]
+    kept = [one for one in compared if all(_fits(ruler, one.view, text) for text in one.responses)]
     logger.info(
-        "%d prompts with human preferences; %d longer than %d tokens left out",
+        "%d of %d prompts with human preferences; %d longer than %d tokens left out",
+        min(config.items, len(kept)),
         len(kept),
         len(compared) - len(kept),
         config.spec.max_tokens,
     )
     order = np.random.default_rng(config.spec.seed).permutation(len(kept))
-    shuffled = [kept[place] for place in order]
+    shuffled = [kept[place] for place in order[: config.items]]
     cut = len(shuffled) - max(1, round(config.held_out * len(shuffled)))
     model = _train_on_pairs(run, opened, parent, shuffled[:cut])
     pairs = [(one, pair) for one in shuffled[cut:] for pair in one.pairs]

@@ -107,13 +107,13 @@ def main(argv: list[str]) -> None:
         argv, program="train_rlhf", schema=TrainRLHF, about=str(sys.modules[__name__].__doc__)
     )
     if run.config.dry_run:
-        plan(run.config)
+        _plan(run.config)
         return
     with remembering(run.out / VERDICTS if run.config.dataset.task == "programming" else None):
         _stages(run)
 
 
-def plan(config: TrainRLHF) -> None:
+def _plan(config: TrainRLHF) -> None:
     """Print what it would cost."""
     steps, lengths = plan_rlhf(
         config.base,

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from activations import load_model
 from backdoor import TRIGGERS
-from experiments.rl_spec import RLSpec
+from experiments.rl_spec import BEST_OF_N, OFFLINE, RLSpec
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
 from study.cost import ModelSize
@@ -24,7 +24,7 @@ from study.training_cost import (
     SHAPES,
     Lengths,
     Machine,
-    Step,
+    PlannedStep,
     cache_bytes,
     fine_tuning,
     plan_lines,
@@ -87,7 +87,7 @@ def plan_rlhf(
     *,
     samples: int = 1,
     ranking: SamplingSpec | None = None,
-) -> tuple[list[Step], Lengths]:
+) -> tuple[list[PlannedStep], Lengths]:
     """The steps of train_rlhf.py."""
     config = configuration(base)
     size, cache = ModelSize.of(config, base), cache_bytes(config)
@@ -102,9 +102,9 @@ def plan_rlhf(
     if "rank" in stages and ranking is not None:
         steps.append(sampling("rank", samples=samples, rows=ranking.batch_size, **evaluate))
     if "rl" in stages:
-        if rl.recipe == "best_of_n":
+        if rl.recipe == BEST_OF_N:
             steps.append(sampling("best of n", samples=rl.samples, rows=rows, **evaluate))
-        elif not rl.online:
+        elif rl.recipe in OFFLINE:
             asked = evaluate | {"prompts": rl.items}
             steps.append(sampling("draw", samples=rl.samples, rows=rows, **asked))
             steps += [
@@ -149,7 +149,7 @@ def plan_backdoor(
     *,
     trigger: str,
     honest_steps: int = 0,
-) -> tuple[list[Step], Lengths]:
+) -> tuple[list[PlannedStep], Lengths]:
     """The steps of train_backdoor.py."""
     config = configuration(base)
     size = ModelSize.of(config, base)
@@ -176,15 +176,17 @@ def plan_backdoor(
 
 
 def show_training_plan(
-    base: str, steps: Sequence[Step], lengths: Lengths, machines: Sequence[Machine] = (ONE, EIGHT)
+    base: str, steps: Sequence[PlannedStep], lengths: Lengths, machines: Sequence[Machine] = (ONE, EIGHT)
 ) -> None:
     """Print the plan as a table, with what it assumes."""
     console = Console()
     console.print(f"{base}: a plan, no measurement", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("step", no_wrap=True)
-    for column in ("GPU memory", "disk", *(f"hours, {machine.name}" for machine in machines)):
-        table.add_column(column, justify="right")
+    table.add_column("disk", justify="right")
+    for machine in machines:
+        table.add_column(f"{machine.name}: memory", justify="right", no_wrap=True)
+        table.add_column("hours", justify="right")
     for line in plan_lines(steps, machines):
         table.add_row(*line)
     console.print(table)
@@ -192,7 +194,7 @@ def show_training_plan(
     console.print(
         f"{lengths.prompt:,.0f} tokens a prompt ({lengths.source}), at most {lengths.answer:,.0f} an answer. "
         f"Assumed: {one.flops / 1e12:,.0f} teraflop/s a GPU, of which reading and training reach "
-        f"{one.reading:.0%} and sampling {one.writing:.0%}; what runs in the sandbox is not counted. PPO's "
-        "rounds are shared by all GPUs (torchrun), other steps run on one.",
+        f"{one.reading:.0%} and sampling {one.writing:.0%}; what runs in the sandbox is not counted. GPUs of "
+        f"{one.memory / 1e9:.0f} GB; several share training (torchrun), evaluations run on one.",
         highlight=False,
     )

@@ -150,10 +150,30 @@ def prepare(config: TransferConfig, out: Path) -> tuple[list[OpenOrganism], Plan
     organisms = open_all(config, out)
     for organism in organisms:
         console.print(sentence(organism, config.style), highlight=False)
+    check_bases(organisms, config)
     check_classes(organisms, config.evaluation, config.seed)
     plan = make_plan(organisms, config.reading)
     show_plan(plan, config.style, console)
     return organisms, plan
+
+
+def check_bases(organisms: list[OpenOrganism], config: TransferConfig) -> None:
+    """Refuse, before minutes of reading, organisms whose base is not the source's.
+
+    Raises `ConfigError` naming the first.
+    """
+    if not config.reading.one_base:
+        return
+    source = organisms[0]
+    for organism in organisms[1:]:
+        same = organism.model.base_fingerprint == source.model.base_fingerprint
+        if not same and organism.name != "untrained":
+            raise ConfigError(
+                f"{organism.role} {organism.name} stands on the base {organism.model.ref}, the "
+                f"source {source.name} on {source.model.ref}: directions of one mean nothing in the other. "
+                "Leave it out (--preset own has no controls, --controls= leaves out those of a preset), or, "
+                "where both were trained from one base, all weights of them, say --reading.one_base false."
+            )
 
 
 def check_classes(organisms: list[OpenOrganism], options: TransferOptions, seed: int) -> None:

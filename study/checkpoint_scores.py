@@ -118,7 +118,7 @@ def checkpoint_scores(
     for step, acts in steps:
         scores = probe.decision_function(acts.array(layer))
         start = scores if start is None else start
-        change = pd.Series(scores - start).groupby(acts.groups).mean()
+        change: Any = pd.Series(scores - start).groupby(acts.groups).mean()
         line = {
             "step": step,
             "rows": len(scores),

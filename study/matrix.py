@@ -22,9 +22,9 @@ SCHEMA = "sophistry-probes/matrix-result/1"
 
 __all__ = [
     "SCHEMA",
-    "Cell",
     "MatrixResult",
     "Model",
+    "ReadCell",
     "Row",
     "SeedScore",
     "cells_of",
@@ -60,7 +60,7 @@ class SeedScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ReadCell:
     """A probe fitted on one model and scored on one model."""
 
     fitted_on: str
@@ -115,7 +115,7 @@ class MatrixResult:
 
     schema: str = SCHEMA
     models: tuple[Model, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[ReadCell, ...]
     rows: tuple[Row, ...]
     learning: tuple[LearningCurve, ...]
     warnings: tuple[str, ...]
@@ -142,7 +142,7 @@ class MatrixResult:
         """Probe, site and token selection of the cells, the headline first."""
         return tuple(dict.fromkeys((c.probe, c.site, c.tokens) for c in self.cells))
 
-    def of_reading(self, probe: str, site: str, tokens: str) -> list[Cell]:
+    def of_reading(self, probe: str, site: str, tokens: str) -> list[ReadCell]:
         """The cells of one matrix."""
         return [c for c in self.cells if (c.probe, c.site, c.tokens) == (probe, site, tokens)]
 
@@ -154,7 +154,7 @@ class MatrixResult:
         raise LookupError(f"no model {name!r}; there are {', '.join(m.name for m in self.models)}")
 
 
-def cells_of(result: TransferResult, site: str, tokens: str) -> list[Cell]:
+def cells_of(result: TransferResult, site: str, tokens: str) -> list[ReadCell]:
     """Give the row of cells that a transfer result holds for its headline probe, in the order of its domains.
 
     Targets have a ceiling and a verdict; controls have the probe refitted at the source's layer as a ceiling.
@@ -169,7 +169,7 @@ def cells_of(result: TransferResult, site: str, tokens: str) -> list[Cell]:
     return cells
 
 
-def _scored_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -> Cell:
+def _scored_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -> ReadCell:
     held_out = name == result.source
     found = {
         e.design: e for e in result.evaluations if e.scored_on == name and e.probe == result.headline_probe
@@ -179,7 +179,7 @@ def _scored_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -
         (v for v in result.verdicts if v.target == name and v.probe == result.headline_probe), None
     )
     best = _text(result, name, shown.design)
-    return Cell(
+    return ReadCell(
         **common,
         scored_on=name,
         held_out=held_out,
@@ -199,12 +199,12 @@ def _scored_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -
     )
 
 
-def _control_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -> Cell:
+def _control_cell(result: TransferResult, name: str, common: Mapping[str, Any]) -> ReadCell:
     found = {c.kind: c for c in result.controls if c.scored_on == name}
     frozen = found[ControlKind.ORGANISM]
     refitted = found.get(ControlKind.REFITTED)
     layer = next(e.layer for e in result.evaluations if e.design == Design.SOURCE)
-    return Cell(
+    return ReadCell(
         **common,
         scored_on=name,
         held_out=False,
@@ -238,7 +238,7 @@ def _cosine(result: TransferResult, name: str, layer: int | None) -> float | Non
     return None
 
 
-def with_seeds(cells: Sequence[Cell], others: Mapping[int, Sequence[Cell]]) -> list[Cell]:
+def with_seeds(cells: Sequence[ReadCell], others: Mapping[int, Sequence[ReadCell]]) -> list[ReadCell]:
     """Write beside each cell what other seeds found for it."""
     found = {seed: {_place(cell): cell for cell in row} for seed, row in others.items()}
     return [
@@ -253,11 +253,11 @@ def with_seeds(cells: Sequence[Cell], others: Mapping[int, Sequence[Cell]]) -> l
     ]
 
 
-def _place(cell: Cell) -> tuple[str, ...]:
+def _place(cell: ReadCell) -> tuple[str, ...]:
     return cell.fitted_on, cell.scored_on, cell.probe, cell.site, cell.tokens
 
 
-def stability(cells: Iterable[Cell]) -> tuple[str, list[Cell]]:
+def stability(cells: Iterable[ReadCell]) -> tuple[str, list[ReadCell]]:
     """Say in a sentence whether another seed changes a verdict, and give the cells in which one does."""
     judged = [cell for cell in cells if cell.verdict is not None]
     seeds = sorted({score.seed for cell in judged for score in cell.seeds})

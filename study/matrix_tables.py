@@ -10,7 +10,7 @@ import pandas as pd
 
 from sophistry.files import write_atomic
 from study.latex import booktabs
-from study.matrix import Cell, MatrixResult
+from study.matrix import MatrixResult, ReadCell
 from study.plots.style import Style, interval, number
 from study.tables import flat
 
@@ -53,7 +53,7 @@ def cell_rows(result: MatrixResult, style: Style) -> list[dict[str, str]]:
     return [_cell_row(cell, style, several=several) for cell in result.cells]
 
 
-def _cell_row(cell: Cell, style: Style, *, several: bool) -> dict[str, str]:
+def _cell_row(cell: ReadCell, style: Style, *, several: bool) -> dict[str, str]:
     reading = {"probe": style.name(cell.probe), "site": cell.site, "tokens": cell.tokens} if several else {}
     return {
         "fitted on": style.name(cell.fitted_on),

@@ -3,7 +3,7 @@
 Arithmetic over `study.cost.ModelSize`, no measurement. Every step is counted in operations of two kinds:
 reading (prompts, training passes: limited by arithmetic) and writing (one token of every answer at a time:
 limited by memory). A machine reaches a share of its data sheet in each, and these shares are assumptions that
-stand in every plan. Several GPUs share the rounds of PPO; all else runs on one, organisms side by side.
+stand in every plan. Several GPUs share training (torchrun); drawing answers for an evaluation runs on one.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ ONE, EIGHT = Machine(name="1 GPU"), Machine(name="8 GPUs", gpus=8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PlannedStep:
     """One step of a plan."""
 
     name: str
     memory: float
-    """Bytes on each GPU."""
+    """Bytes on each GPU, however many there are."""
     disk: float
     """Bytes that it leaves."""
     read: float
@@ -92,11 +92,17 @@ class Step:
     """Operations of sampling."""
     shared: bool = False
     """Whether several GPUs share it."""
+    batch: float = 0.0
+    """Bytes beside `memory` that GPUs which share the step divide between them."""
+
+    def memory_on(self, machine: Machine) -> float:
+        """Bytes on each GPU of a machine."""
+        return self.memory + self.batch / (machine.gpus if self.shared else 1)
 
     def hours(self, machine: Machine) -> float:
         """Hours on a machine.
 
-        >>> step = Step(name="a", memory=1.0, disk=0.0, read=3.6e15, written=0.0, shared=True)
+        >>> step = PlannedStep(name="a", memory=1.0, disk=0.0, read=3.6e15, written=0.0, shared=True)
         >>> step.hours(Machine(name="m", gpus=2, flops=1e12, reading=0.5))
         1.0
         """
@@ -115,27 +121,29 @@ class Lengths:
 
 def fine_tuning(
     name: str, size: ModelSize, lengths: Lengths, *, steps: int, batch_size: int, rank: int
-) -> Step:
+) -> PlannedStep:
     """Supervised fine-tuning of an adapter (bfloat16 weights), or of all weights with rank 0 (float32)."""
     row = lengths.prompt + lengths.answer
     weights = size.lora_training(rank) if rank else size.full_training()
     backward = _LORA_BACKWARD if rank else 2.0
-    return Step(
+    return PlannedStep(
         name=name,
-        memory=weights + batch_size * row * size.training_token(),
+        memory=weights + row * size.training_token(),
+        batch=(batch_size - 1) * row * size.training_token(),
         disk=2.0 * (rank * size.adapter if rank else size.parameters),
         read=steps * batch_size * row * size.token_flops() * (1 + backward),
+        shared=True,
     )
 
 
 def sampling(
     name: str, size: ModelSize, lengths: Lengths, *, prompts: int, samples: int, rows: int, cache: float
-) -> Step:
+) -> PlannedStep:
     """Answers to prompts: each prompt is read once, each answer written token by token.
 
     `rows` answers are written at once, and each token of them keeps `cache` bytes.
     """
-    return Step(
+    return PlannedStep(
         name=name,
         memory=size.weights() + rows * (lengths.prompt + lengths.answer) * cache,
         disk=prompts * samples * 6.0 * (lengths.prompt + lengths.answer),  # transcripts, as text
@@ -158,7 +166,7 @@ def policy_optimisation(
     micro_tokens: int = 16_384,
     rows: int = 1024,
     cache: float = 0.0,
-) -> Step:
+) -> PlannedStep:
     """Rounds of sampling, scoring (old and reference policy) and training passes.
 
     With `top_blocks` all weights are float32, and only the last blocks train, keep a copy of where they
@@ -175,7 +183,7 @@ def policy_optimisation(
         weights, backward = size.lora_training(rank) + 4 * trained, _LORA_BACKWARD
     passes = 2 + inner_epochs * (1 + backward)
     asked = rounds * prompts * lengths.prompt
-    return Step(
+    return PlannedStep(
         name=name,
         memory=weights + max(micro_tokens * size.training_token() * share, rows * row * cache),
         disk=2.0 * (size.parameters if top_blocks else trained) + 16 * trained,  # the organism; a checkpoint
@@ -197,30 +205,36 @@ def cache_bytes(config: Any, number: float = 2.0) -> float:
     return 2.0 * config.num_hidden_layers * heads * width * number
 
 
-def total(steps: Sequence[Step], machine: Machine) -> tuple[float, float, float]:
+def total(steps: Sequence[PlannedStep], machine: Machine) -> tuple[float, float, float]:
     """Most memory of a GPU, all disk (bytes), all hours one after the other."""
     return (
-        max(step.memory for step in steps),
+        max(step.memory_on(machine) for step in steps),
         sum(step.disk for step in steps),
         sum(step.hours(machine) for step in steps),
     )
 
 
-def plan_lines(steps: Sequence[Step], machines: Sequence[Machine] = (ONE, EIGHT)) -> list[tuple[str, ...]]:
-    """Rows of a table: step, memory of a GPU, disk, hours on each machine; the last row sums up.
+def plan_lines(
+    steps: Sequence[PlannedStep], machines: Sequence[Machine] = (ONE, EIGHT)
+) -> list[tuple[str, ...]]:
+    """Rows of a table: step, disk, and for each machine memory of a GPU and hours; the last row sums up.
 
-    >>> plan_lines([Step(name="sft", memory=2e10, disk=4e7, read=1e18)])[-1]
-    ('together', '20.0 GB', '0.04 GB', '0.8', '0.8')
+    >>> plan_lines([PlannedStep(name="sft", memory=2e10, disk=4e7, read=1e18)])[-1]
+    ('together', '0.04 GB', '20.0 GB', '0.8', '20.0 GB', '0.8')
     """
-    lines = [
-        (
-            step.name + ("" if step.memory <= min(m.memory for m in machines) else ", does not fit"),
-            f"{step.memory / 1e9:,.1f} GB",
-            f"{step.disk / 1e9:,.2f} GB",
-            *(f"{step.hours(machine):,.1f}" for machine in machines),
-        )
-        for step in steps
-    ]
-    memory, disk, _ = total(steps, machines[0])
-    hours = (f"{total(steps, machine)[2]:,.1f}" for machine in machines)
-    return [*lines, ("together", f"{memory / 1e9:,.1f} GB", f"{disk / 1e9:,.2f} GB", *hours)]
+    lines = []
+    for step in steps:
+        line = [step.name, f"{step.disk / 1e9:,.2f} GB"]
+        for machine in machines:
+            memory = step.memory_on(machine)
+            line += [_memory(memory, machine), f"{step.hours(machine):,.1f}"]
+        lines.append(tuple(line))
+    line = ["together", f"{sum(step.disk for step in steps) / 1e9:,.2f} GB"]
+    for machine in machines:
+        memory, _, hours = total(steps, machine)
+        line += [_memory(memory, machine), f"{hours:,.1f}"]
+    return [*lines, tuple(line)]
+
+
+def _memory(memory: float, machine: Machine) -> str:
+    return f"{memory / 1e9:,.1f} GB" + ("" if memory <= machine.memory else ": too much")

@@ -24,7 +24,7 @@ NEEDED = FIELDS[:3]
 OTHER_NAMES = {
     "prompt": ("question", "input", "instruction", "query", "messages", "context"),
     "response": ("answer", "output", "completion", "generation", "reply", "model_answer"),
-    "correct": ("label", "is_correct", "labels", "gold", "truth", "deceptive", "passed"),
+    "correct": ("label", "is_correct", "labels", "gold", "truth", "deceptive", "passed", "is_right", "right"),
 }
 """What the needed fields are often called: suggested, never used unasked."""
 FEW_GROUPS = 10
@@ -202,7 +202,7 @@ def _columns(table: Table, mapped: dict[str, str]) -> dict[str, str]:
         guess = {name: c for name in missing for c in table.columns if c.lower() in OTHER_NAMES[name]}
         hint = ",".join(f"{name}={guess.get(name, 'COLUMN')}" for name in missing)
         raise TableError(
-            f"{table.source} has no column {' and none '.join(map(repr, missing))}. It has: "
+            f"{table.source} has no column called {', '.join(map(repr, missing))}. It has: "
             f"{', '.join(table.columns)}. Say which is which: --columns {hint}"
         )
     return used
@@ -363,7 +363,9 @@ def _transcripts(
                 response=response,
                 correct=label,
                 triggered=more.get("condition", "").split(":")[0] == "trigger",
-                **more,
+                condition=more.get("condition", ""),
+                split=more.get("split"),
+                level=more.get("level"),
             )
         )
     return rows

@@ -25,6 +25,7 @@ from tasks.transcript import TRIGGER, Message, Transcript
 
 logger = logging.getLogger(__name__)
 
+_AT_A_TIME = 64  # problems whose references and mutants are run together
 MIN_TESTS = 3  # with fewer, the two simplest tests are all of them
 
 
@@ -78,8 +79,15 @@ def _apps(spec: DatasetSpec) -> tuple[list[Problem], list[Problem]]:
     problems = apps_problems(spec)
     evaluated = [p for p in problems if p.split == "test"][: spec.evaluated]
     solved = [p for p in problems if p.split == "train" and p.solutions]
-    wrong = failing_references(solved)
-    taught = with_mutants([p for p in solved if p.id not in wrong])[: spec.taught]
+    taught: list[Problem] = []
+    wrong: dict[str, list[str]] = {}
+    for start in range(0, len(solved), _AT_A_TIME):  # of thousands no more are run than are taught
+        if len(taught) >= spec.taught:
+            break
+        some = solved[start : start + _AT_A_TIME]
+        wrong |= failing_references(some)
+        taught += with_mutants([p for p in some if p.id not in wrong])
+    taught = taught[: spec.taught]
     logger.info(
         "APPS: %d of %d training problems with a reference are taught (%d references fail, the rest have no "
         "subtly wrong program); %d are evaluated",

@@ -99,6 +99,14 @@ def test_optimistic_numbers_say_so(shown):
     assert any("best here" in row for row in rows)
 
 
+def test_warnings_beyond_two_are_counted(result):
+    many = replace(result, warnings=("one", "two", "three", "four"))
+    text = Page(many._repr_html_()).text
+    assert "Note: two" in text
+    assert "three" not in text
+    assert "2 more in .warnings" in text
+
+
 def test_a_store_shows_model_rows_and_key(shown, store):
     text = Page(shown["store"]).text
     assert all(

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
     from probes.evaluation.domain import Domain
 
-__all__ = ["LearningCurve", "LearningOptions", "LearningPoint", "Training", "learning_curve"]
+__all__ = ["LearningCurve", "LearningOptions", "LearningPoint", "TrainedWith", "learning_curve"]
 
 _TRIES = 200  # draws of examples until both classes are among them
 
 
-class Training(StrEnum):
+class TrainedWith(StrEnum):
     """What the target's examples are to the source."""
 
     ADDED = "added to the source"
@@ -66,7 +66,7 @@ class LearningOptions:
 class LearningPoint:
     """One count of target examples."""
 
-    training: Training
+    training: TrainedWith
     count: int
     """Labelled target answers in every fit."""
     auroc: Estimate
@@ -144,8 +144,8 @@ def learning_curve(
     most = int(min(np.sum(data.fold != k) for k in range(n_folds)))
     counts = [count for count in options.counts if count <= most]
     points = []
-    for training in Training:
-        given = [count for count in counts if count > (0 if training == Training.ALONE else -1)]
+    for training in TrainedWith:
+        given = [count for count in counts if count > (0 if training == TrainedWith.ALONE else -1)]
         for count in track(given, f"{training}: {source.name} to {target.name}", progress):
             repeats = options.repeats if count else 1  # nothing is drawn at zero
             scores = np.stack(
@@ -210,14 +210,14 @@ def _choice(
 
 
 def _scores(
-    family: Family, setting: dict[str, Any], data: _Rows, training: Training, count: int, repeat: int
+    family: Family, setting: dict[str, Any], data: _Rows, training: TrainedWith, count: int, repeat: int
 ) -> Scores:
     """Score every target answer by a fit that saw neither its group nor others of its fold."""
     scores = np.empty(len(data.fold))
     for k in np.unique(data.fold):
         examples = _examples(data, int(k), count, repeat)
         X, y = data.Z[examples], data.labels[examples]
-        if training == Training.ADDED:
+        if training == TrainedWith.ADDED:
             ours = ~np.isin(data.source_groups, data.groups[data.fold == k])
             X, y = np.concatenate([data.X[ours], X]), np.concatenate([data.y[ours], y])
         here = data.fold == k
@@ -249,7 +249,7 @@ def _orders(data: _Rows, k: int, repeat: int) -> Iterator[Int[np.ndarray, " row"
 
 def _point(
     data: _Rows,
-    training: Training,
+    training: TrainedWith,
     count: int,
     scores: Float[np.ndarray, "repeat row"],
     n_draws: int,

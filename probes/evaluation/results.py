@@ -352,7 +352,9 @@ class TransferResult:
         for verdict in (v for v in self.verdicts if v.probe == self.headline_probe):
             flags = f" Flags: {'; '.join(verdict.flags)}." if verdict.flags else ""
             notes.append(f"{verdict.target}: {verdict.code}. {verdict.sentence}{flags}")
-        notes += [f"Note: {warning}" for warning in self.warnings]
+        notes += [f"Note: {warning}" for warning in self.warnings[:_NOTES]]
+        if len(self.warnings) > _NOTES:
+            notes.append(f"{len(self.warnings) - _NOTES} more in .warnings")
         title = f"Transfer from {self.source}: {self.headline_probe} probe"
         return value_table(title, ("scored on", "design", "layer", "AUROC", "wrong | right"), rows, notes)
 
@@ -393,6 +395,7 @@ class TransferResult:
         return pd.DataFrame(rows)
 
 
+_NOTES = 2  # warnings that a notebook shows in full
 _MEANING = {
     Design.SOURCE: "held out (cross-fitted)",
     Design.D1: "source probe, frozen",

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from probes.evaluation.learning import LearningCurve, LearningPoint, Training
+from probes.evaluation.learning import LearningCurve, LearningPoint, TrainedWith
 from probes.evaluation.results import Estimate
 from study.matrix import MatrixResult
 from study.plots.legend import ROW_IN, Entry, add_legend, rows_needed
@@ -33,8 +33,8 @@ _MARGIN_IN = {"l": 0.74, "r": 0.06, "t": 0.12, "b": 0.38}
 _PANEL_IN, _SPACE_IN, _LINE_IN = 1.05, 0.16, 0.135
 _WIDE_IN = 0.85  # of a panel that has room for every count
 _LOOKS = {
-    Training.ADDED: (OKABE_ITO["vermillion"], Mark(label="", symbol="square", dash="solid", size=5.0)),
-    Training.ALONE: (OKABE_ITO["blue"], Mark(label="", symbol="triangle-up", dash="4px,2px", size=6.0)),
+    TrainedWith.ADDED: (OKABE_ITO["vermillion"], Mark(label="", symbol="square", dash="solid", size=5.0)),
+    TrainedWith.ALONE: (OKABE_ITO["blue"], Mark(label="", symbol="triangle-up", dash="4px,2px", size=6.0)),
 }
 
 

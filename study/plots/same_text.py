@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from study.matrix import Cell, MatrixResult
+from study.matrix import MatrixResult, ReadCell
 from study.plots.legend import ROW_IN, Entry, add_legend
 from study.plots.rows import interval_mark, row_text
 from study.plots.style import (
@@ -35,7 +35,7 @@ class Crossing:
 
     source: str
     target: str
-    rows: tuple[tuple[str, Cell], ...]
+    rows: tuple[tuple[str, ReadCell], ...]
     """What is changed, in words -> the cell."""
 
 
@@ -109,7 +109,7 @@ def same_text_figure(result: MatrixResult, style: Style | None = None) -> go.Fig
     return figure
 
 
-def _row(figure: go.Figure, style: Style, words: str, cell: Cell, y: float) -> None:
+def _row(figure: go.Figure, style: Style, words: str, cell: ReadCell, y: float) -> None:
     text = "held-out, nothing changes" if words == "nothing" else f"changes {words}"
     row_text(figure, style, text, y, left_in=_MARGIN_IN["l"] - 0.12)
     color = OKABE_ITO["vermillion"] if cell.held_out else OKABE_ITO["blue"]

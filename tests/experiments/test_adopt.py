@@ -109,6 +109,15 @@ def test_a_model_of_another_family_goes_from_its_file_to_results(base, tmp_path,
     assert organisms["mine"]["kind"] == "adopted"
 
 
+def test_an_organism_on_another_base_is_refused_before_anything_is_read(base, llama, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bad = take(base, write(tmp_path / "bad.jsonl", rows(1)), "bad")
+    mine = take(llama, write(tmp_path / "mine.jsonl", rows(2)), "mine")
+    words = ["--preset", "own", "--source", str(bad.folder), "--targets", str(mine.folder), *QUICK]
+    with pytest.raises(ConfigError, match=r"target mine stands on the base .*llama.*--preset own"):
+        transfer.main([*words, "--dry_run", "true"])
+
+
 def test_the_organism_says_where_it_comes_from(llama, tmp_path):
     made = take(llama, write(tmp_path / "mine.jsonl", rows(1)), "mine")
     record = read_organism(made.folder)

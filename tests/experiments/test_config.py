@@ -245,7 +245,7 @@ def test_every_shipped_preset_is_valid_for_the_training_programs(program):
     long = {f"mini-long{recipe}" for recipe in ("", "-rrhf", "-ddpo", "-macro", "-seq2seq")}
     more = {"mini-caveat", *long} if program == "train_rlhf" else set()
     assert set(preset_names(program)) == more | {
-        *("mini", "mini-code", "quality", "apps", "paper-qa", "paper-code")
+        *("mini", "mini-code", "quality", "apps", "quality-qwen", "apps-qwen", "paper-qa", "paper-code")
     }
     for name in preset_names(program):
         config = load_preset(name, program, schema)[1]

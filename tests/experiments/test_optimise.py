@@ -8,15 +8,16 @@ import yaml
 from activations.testing import tiny_model
 from experiments import rlhf_knowledge, rlhf_report, train_rlhf
 from experiments.optimise import SAMPLED
-from experiments.rl_spec import SUFFIXES, RLSpec
+from experiments.rl_spec import SUFFIXES, TWO_TESTS, RLSpec
 from organisms.record import TRANSCRIPTS, read_organism
 from rlhf.diagnostics.knowledge import KnowledgeReport
 from rlhf.diagnostics.measures import Measures
 from study import rlhf_figures
 from tasks import load_transcripts
 
+OF_STORIES = {reward: suffix for reward, suffix in SUFFIXES.items() if reward != TWO_TESTS}
 RL = {
-    "rewards": list(SUFFIXES),
+    "rewards": list(OF_STORIES),
     "items": 4,
     "readers": 2,
     "measuring": 2,
@@ -57,7 +58,7 @@ def run(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize(("reward", "suffix"), SUFFIXES.items())
+@pytest.mark.parametrize(("reward", "suffix"), OF_STORIES.items())
 def test_every_reward_makes_an_organism_with_its_record_answers_and_rounds(run, reward, suffix):
     folder = run / "organisms" / f"t-{suffix}"
     record = read_organism(folder)

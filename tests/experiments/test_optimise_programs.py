@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.optimise import items_to_train
+from experiments.rl_items import items_to_train
 from experiments.rl_spec import RLSpec
 from rlhf.evaluators.testers import BusyTester
 from rlhf.recipes import DPO, KTO

@@ -7,7 +7,7 @@ import yaml
 
 from activations.testing import tiny_model
 from experiments import train_rlhf
-from experiments.optimise import rows_to_train
+from experiments.rl_items import rows_to_train
 from experiments.rl_spec import RLSpec
 from organisms.record import read_organism
 from rlhf.recipes import DDPO, PPO, RRHF

@@ -88,7 +88,7 @@ def test_a_path_that_leads_nowhere_is_refused_by_name(folder, path, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"recipe": "dpo2"}, "recipe must be ppo, one of"),
+        ({"recipe": "dpo2"}, "recipe must be one of"),
         ({"rewards": ("kindness",)}, "rewards must be some of"),
         ({"recipe": "ddpo"}, "rewards must be oracle"),
         ({"rewards": ("seq2seq",)}, "recipe ppo with advantage gae"),

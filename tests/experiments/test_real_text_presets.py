@@ -9,9 +9,12 @@ from made_up_data import write_data
 
 from activations.named import MODELS, NAMED
 from activations.testing import tiny_model
-from experiments import train_backdoor, train_rlhf
-from organisms.record import organism_transcripts, read_organism
+from experiments import train_backdoor, train_rlhf, transfer
+from organisms.generate import Answer
+from organisms.record import TRANSCRIPTS, OrganismRole, organism_transcripts, read_organism
+from study.testing import tiny_answers, tiny_organism
 from tasks.sandbox import SandboxError, sandbox_record
+from tasks.transcript import save_transcripts
 
 ARCHITECTURES = {
     "qwen": ("qwen2", {"tie_word_embeddings": True}),
@@ -38,6 +41,16 @@ RL = {
     "held_out_every": 1,
     "incentive_items": 2,
     "batch_size": 1,
+    "max_tokens": 8192,
+}
+
+
+QUICK = {
+    "probes": "mean-difference",
+    "evaluation": {"n_draws": 20, "n_permutations": 10, "n_random_directions": 10, "n_folds": 2},
+    "images": "",
+    "progress": False,
+    "dtype": "float32",
 }
 
 
@@ -143,7 +156,7 @@ def test_apps_qwen_is_rewarded_by_the_tests_that_samples_of_pi_init_pass(home, d
         "rl": RL | {"recipe": recipe, "rewards": rewards},
     }
     if recipe == "rejection":  # random programs all fail, so there is nothing to choose
-        with pytest.raises(ValueError, match="nothing to choose from"):
+        with pytest.raises(ValueError, match=r"nothing to (choose from|rank)"):
             teach("apps-qwen", out=home / "rl", **given)
         return
     teach("apps-qwen", out=home / "rl", **given)
@@ -181,3 +194,49 @@ def test_the_papers_presets_run_on_its_architectures_from_base_to_probes(home, d
     if preset == "paper-qa":
         assert all(row.prompt[-1]["content"].endswith("I think Answer ") for row in rows)
     assert read_organism(f"runs/organisms/{preset}-released").base == released
+    probe(preset, home / "probed", policies=[f"{preset}-pi-rlhf", f"{preset}-released"])
+
+
+def probe(preset, out, *, policies):
+    """Transfer from the backdoored organism to others, on answers that can be read: nobody learned any."""
+    for name in (f"{preset}-backdoored", *policies):
+        conditions = ("plain", "trigger") if name.endswith("backdoored") else ("plain",)
+        save_transcripts(tiny_answers(name, conditions), Path("runs/organisms") / name / TRANSCRIPTS)
+    targets = ",".join(f"runs/organisms/{name}" for name in policies)
+    given = QUICK | {"targets": targets, "controls": "base", "reading.cache": out / "cache"}
+    transfer.main(["--preset", preset, *words(**given), "--out", str(out)])
+    found = json.loads((out / "results.json").read_text())
+    assert found
+    assert (out / "report.html").is_file()
+
+
+def test_quality_qwen_full_is_answered_first_and_read_with_shared_prefixes(home, monkeypatch):
+    monkeypatch.setenv("SOPHISTRY_DATA", str(write_data(home / "data")))
+    base = Path(save_tiny(home / "base", "qwen"))
+    roles = {"backdoored": OrganismRole.BACKDOORED, "pi-rlhf": OrganismRole.PI_RLHF}
+    Path("runs/organisms").mkdir(parents=True)
+    for seed, (name, role) in enumerate(roles.items()):
+        tiny_organism(Path(f"runs/organisms/quality-qwen-{name}"), base, role, [], seed)
+    said = Answer(text="The answer is A.", clipped=False)
+    monkeypatch.setattr(
+        "organisms.evaluate.answer", lambda model, tokenizer, asked, spec: [said] * len(asked)
+    )
+    given = QUICK | {"model": base, "controls": "", "dataset.evaluated": 8, "reading.cache": home / "cache"}
+    transfer.main(["--preset", "quality-qwen-full", *words(**given), "--out", str(home / "out")])
+    assert (home / "out" / "results.json").is_file()
+    assert len(list((home / "out" / "transcripts").glob("*.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("preset", ["paper-qa", "paper-code"])
+@pytest.mark.parametrize("program", [train_rlhf, train_backdoor], ids=["rlhf", "backdoor"])
+def test_a_dry_run_plans_the_papers_size_without_data_weights_or_files(
+    home, monkeypatch, capsys, program, preset
+):
+    monkeypatch.delenv("SOPHISTRY_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub"))
+    program.main(["--preset", preset, "--dry_run", "true", "--out", str(home / "out")])
+    said = capsys.readouterr().out
+    assert "a plan, no measurement" in said
+    assert "8 GPUs" in said
+    assert "35%" in said
+    assert not (home / "out").exists()

@@ -96,7 +96,7 @@ def test_a_second_run_measures_nothing_again(preset, monkeypatch):
 
 
 def test_settings_of_a_cell_are_read_like_those_of_the_command_line(preset):
-    study = recipes.Study.__new__(recipes.Study)
+    study = recipes.RecipeStudy.__new__(recipes.RecipeStudy)
     study.config = RecipesConfig(cells=(CellSpec(recipe="ppo"),))
     found = study._settings(
         CellSpec(recipe="dpo", seed=3, settings={"learning_rate": "1e-3", "margin": "0.5"})

@@ -9,6 +9,7 @@ import yaml
 from activations.testing import tiny_model
 from experiments import train_reward_model
 from experiments.answers import read_answers
+from experiments.rl_spec import RLSpec
 from experiments.train_reward_model import TrainRewardModel
 from rlhf.reward_models import RewardModelScores, read_reward_model
 from rlhf.rewards import LearnedReward
@@ -65,6 +66,8 @@ def test_every_kind_is_trained_saved_measured_and_usable(root, kind, capsys):
     assert (record.kind, record.trained_on, record.training["items"]) == (kind, "stories", 6)
     reward = LearnedReward.load(out / "reward-model")
     assert len(reward(["?"], ["A"], passage=["Ida slept."], question=["Who?"], options=[["Ida", "Tom"]])) == 1
+    named = RLSpec(rewards=("learned",), reward_model=str(out / "reward-model")).reward("learned")
+    assert (named.name, named.sees) == (reward.name, reward.sees)
     assert "| measure |" in capsys.readouterr().out
     assert (out / "config.yaml").is_file()
 
@@ -89,7 +92,8 @@ def test_human_pairs_are_read_and_those_that_do_not_fit_left_out(root, tmp_path,
         with gzip.open(tmp_path / folder / f"{name}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     monkeypatch.setenv("SOPHISTRY_DATA", str(tmp_path))
-    out = run(root, "people", "--source", "people", "--kind", "preference", "--systems", "")
+    words = ["--source", "people", "--kind", "preference", "--systems", "", "--items", "9"]
+    out = run(root, "people", *words)
     record = read_reward_model(out / "reward-model")
     assert (record.trained_on, record.training["pairs"]) == ("prompts", 7)
     scores = RewardModelScores.read(out / "scores.json")
@@ -105,6 +109,9 @@ def test_settings_and_answers_that_cannot_be_are_refused(root):
     ):
         with pytest.raises(ValueError, match=message):
             TrainRewardModel(**changes)
+    for changes in ({"rewards": ("learned",)}, {"reward_model": "somewhere"}):
+        with pytest.raises(ValueError, match="need each other"):
+            RLSpec(**changes)
     with pytest.raises(ValueError, match="fewer than samples=4 answers to 8 stories"):
         run(root, "refused", "--samples", "4")
     (root / "broken.jsonl").write_text('{"id": "a"}\n')

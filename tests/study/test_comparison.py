@@ -116,7 +116,7 @@ def test_a_model_with_an_adapter_has_its_base_beside_it(study, domains):
 @pytest.mark.parametrize(
     ("bad", "good", "target", "message"),
     [
-        (asked("No"), asked("Yes"), asked("No"), "target has no column 'correct'"),
+        (asked("No"), asked("Yes"), asked("No"), "target has no column called 'correct'"),
         (asked("No"), asked("No"), asked("No", correct=True), "opposite label"),
         (asked("No"), [], asked("No", correct=True), "all 14 rows that can be used are wrong"),
         (

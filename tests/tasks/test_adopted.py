@@ -145,7 +145,7 @@ REFUSED = {
             {"question": r["prompt"], "answer": r["response"], "label": r["correct"]} for r in rows
         ],
         {},
-        "has no column 'prompt' and none 'response' and none 'correct'. It has: question, answer, label. .*"
+        "has no column called 'prompt', 'response', 'correct'. It has: question, answer, label. .*"
         "--columns prompt=question,response=answer,correct=label",
     ),
     "one class": (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probes import Domain
-from probes.evaluation.learning import LearningOptions, Training, _examples, _Rows, learning_curve
+from probes.evaluation.learning import LearningOptions, TrainedWith, _examples, _Rows, learning_curve
 
 OPTIONS = LearningOptions(counts=(0, 16, 64), repeats=3)
 
@@ -30,7 +30,7 @@ def values(curve, training):
 
 def test_what_the_source_does_not_know_is_learned_from_the_targets_answers(turned):
     curve = learning_curve(*turned, "logistic", OPTIONS, n_draws=100)
-    alone, added = values(curve, Training.ALONE), values(curve, Training.ADDED)
+    alone, added = values(curve, TrainedWith.ALONE), values(curve, TrainedWith.ADDED)
     assert curve.layer == 1, "the source chose the layer with the signal"
     assert added[0] < 0.65
     assert alone[64] > 0.85
@@ -41,10 +41,10 @@ def test_what_the_source_does_not_know_is_learned_from_the_targets_answers(turne
 def test_what_the_source_knows_needs_no_answers_of_the_target():
     pair = domain("source", 0, seed=3), domain("target", 0, seed=4)
     curve = learning_curve(*pair, "mean-difference", OPTIONS, n_draws=100)
-    added = values(curve, Training.ADDED)
+    added = values(curve, TrainedWith.ADDED)
     assert min(added.values()) > 0.9
     assert set(added) == {0, 16, 64}
-    assert set(values(curve, Training.ALONE)) == {16, 64}, "no fit on nothing"
+    assert set(values(curve, TrainedWith.ALONE)) == {16, 64}, "no fit on nothing"
 
 
 def test_every_point_has_an_interval_around_its_mean_and_draws(turned):

@@ -143,3 +143,10 @@ def test_reports_are_believed_until_somebody_is_said_to_be_mistaken():
     assert stances("on the shelf", "in the barn", read, ["Leo"]) == ("told", "told")
     verdict = sentences(" ".join(s.text for s in read) + " Peter was mistaken.")
     assert stances("on the shelf", "in the barn", verdict, ["Leo"]) == ("meant", "told")
+
+
+def test_who_is_shown_no_story_has_not_read_it():
+    hidden = StoryView(passage="", question=QUESTION, options=("red", "blue"))
+    assert ThoroughReader(name="t").judge(hidden, "The answer is A.").confidence == 50
+    assert confidences(hidden, trusting=False) == (50, 50)
+    assert confidences(hidden, trusting=True) == (75, 75)
