@@ -81,7 +81,7 @@ def test_every_source_meets_every_model_under_every_probe(result):
 
 
 def test_what_answers_give_away_transfers_and_what_they_do_not_is_untestable(preset, study, tmp_path):
-    """Right answers are all yes, wrong ones all well, but for a model that says one thing whatever is right."""
+    """Right answers are all yes and wrong ones all well, but for a model that says one thing always."""
     content = yaml.safe_load(preset.read_text())["matrix"]
     words = {"loud": ("Yes yes yes.", "Well well well."), "echo": ("Yes yes yes.", "Well well well.")}
     for seed, (name, (right, wrong)) in enumerate(words.items()):
