@@ -80,14 +80,27 @@ def test_every_source_meets_every_model_under_every_probe(result):
     assert result.readings[0] == ("mean-difference", "resid_post", "response_mean")
 
 
-def test_what_answers_give_away_transfers_and_what_they_do_not_is_untestable(result):
-    shown = cell(result, "bad", "rlhf")
-    assert shown.auroc.value > 0.9
-    assert shown.ceiling.value > 0.9
-    silent = cell(result, "bad", "mute")
+def test_what_answers_give_away_transfers_and_what_they_do_not_is_untestable(preset, study, tmp_path):
+    """Right answers are all yes and wrong ones all well, but for a model that says one thing always."""
+    content = yaml.safe_load(preset.read_text())["matrix"]
+    words = {"loud": ("Yes yes yes.", "Well well well."), "echo": ("Yes yes yes.", "Well well well.")}
+    for seed, (name, (right, wrong)) in enumerate(words.items()):
+        rows = [
+            row.__class__(**{**vars(row), "response": right if row.correct else wrong})
+            for row in tiny_answers(name, ("plain",))
+        ]
+        tiny_organism(tmp_path / name, study.parent / "base", OrganismRole.PI_RLHF, rows, seed=20 + seed)
+        content["models"][name] = str(tmp_path / name)
+    content |= {"sources": ["loud"], "targets": ["echo", "mute"], "controls": [], "learning": {"counts": []}}
+    planted = tmp_path / "planted.yaml"
+    planted.write_text(yaml.safe_dump({"matrix": content}))
+    found = run(planted, tmp_path / "run", "--probes", "mean-difference")
+    assert cell(found, "loud", "loud").held_out
+    assert cell(found, "loud", "echo").auroc.value > 0.9
+    assert cell(found, "loud", "echo").ceiling.value > 0.9
+    silent = cell(found, "loud", "mute")
     assert silent.ceiling.low < 0.6
     assert silent.verdict in ("untestable", "inconclusive")
-    assert cell(result, "bad", "bad").held_out
 
 
 def test_cells_say_what_they_rest_on(result):
