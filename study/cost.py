@@ -58,10 +58,10 @@ class ModelSize:
             parameters=sum(p.numel() for p in model.parameters()),
             body=sum(p.numel() for block in blocks for p in block.parameters()),
             adapter=sum(
-                sum(module.weight.shape)
+                sum(matrix.shape)  # rank 1: one column in, one row out
                 for block in blocks
-                for module in block.modules()
-                if getattr(getattr(module, "weight", None), "ndim", 0) == 2
+                for matrix in block.parameters()
+                if matrix.ndim == 2
             ),
             layers=len(blocks),
             width=trunk.d_model,
