@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1280.0, 720.0  # CSS pixels: 13.33 in by 7.5 in
 _EDGE, _STRETCH = 24.0, 1.5
 _PIXELS = (
     *("size", "linewidth", "tickwidth", "ticklen", "gridwidth", "standoff", "startstandoff", "xshift"),
-    *("yshift", "arrowwidth", "borderpad", "borderwidth", "thickness", "itemwidth", "tracegroupgap", "pad"),
+    *("yshift", "arrowwidth", "borderpad", "borderwidth", "thickness", "tracegroupgap", "pad"),
 )
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _FONT = re.compile(r"font-size:\s*([\d.]+)px")

@@ -81,3 +81,11 @@ def saved_result():
 def test_a_figure_of_nothing_stays_one():
     empty = go.Figure(layout={"width": 100, "height": 100})
     assert as_slide(empty).layout.width == WIDTH
+
+
+def test_a_figure_that_is_taller_than_a_slide_is_made_smaller():
+    style = Style()
+    tall = page(style, width_in=3.25, height_in=9.0, margin_in={"l": 0.5, "r": 0.1, "t": 0.2, "b": 0.3})
+    slide = as_slide(tall)
+    assert slide.layout.height == HEIGHT
+    assert slide.layout.font.size < tall.layout.font.size
