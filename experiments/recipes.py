@@ -49,7 +49,7 @@ from rlhf.rewards.reward import Reward
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError, build, field_type, read_word, unknown
 from study.domains import Reading, length_edges, read_domain
-from study.equal_terms import Comparison, Curve, CurvePoint, as_cells, compare_at
+from study.equal_terms import Comparison, Curve, PathPoint, as_cells, compare_at
 from study.opening import OpenOrganism, RowChoice, open_organism, usable_rows
 from study.recipes_report import as_markdown
 from tasks.dataset import Answered, Dataset, DatasetSpec
@@ -298,7 +298,7 @@ class RecipeStudy:
 
     def _point(
         self, fraction: float, rows: Sequence[Transcript], reward: Reward, kl: Any = None
-    ) -> CurvePoint:
+    ) -> PathPoint:
         """What was paid, approved and right of one model's answers."""
         items = self.dataset.items
         by_item = {row.item: row for row in rows}
@@ -309,7 +309,7 @@ class RecipeStudy:
             kl = np.zeros(len(rows)) if fraction == 0 else self._log_ratios(rows)
         programs = self.task == "programming"
         complexity = [readability(extract_program(row.response).code).complexity for row in rows]
-        return CurvePoint(
+        return PathPoint(
             fraction=fraction,
             kl=list(map(float, kl)),
             reward=paid,
@@ -337,7 +337,7 @@ class RecipeStudy:
         under = np.array([before.get(row.id, 0.0) for row in rows])
         return np.array(tokens) * (written - under)
 
-    def _best_of(self, reward: Reward, cell: CellSpec) -> list[CurvePoint]:
+    def _best_of(self, reward: Reward, cell: CellSpec) -> list[PathPoint]:
         """Of the first n samples of `pi_init` the best rewarded, for n = 1, 2, 4, ...; nothing is trained.
 
         KL is bounded by log n - (n - 1) / n (Beirami et al. 2024, arXiv 2401.01879), and the bound is given.
@@ -346,7 +346,7 @@ class RecipeStudy:
         drawn = self._samples(count)
         columns = rows_to_train(self.dataset, items)
         paid = np.array([self._paid(reward, [row.response for row in rows], columns) for rows in drawn])
-        points = []
+        points, rows = [], drawn[0]
         for n in [2**power for power in range(count.bit_length()) if 2**power <= count]:
             best = paid[:n].argmax(0)  # the first of equals, as drawn
             rows = [drawn[which][place] for place, which in enumerate(best)]
@@ -406,9 +406,10 @@ def probe_notes(result: TransferResult, name: str) -> dict[str, Any]:
     frozen = next(one for one in result.evaluations if (one.design, one.scored_on) == (Design.D1, name))
     ceiling = next(one for one in result.evaluations if (one.design, one.scored_on) == (Design.D2, name))
     concepts = [
-        control.auroc.value
+        float(control.auroc.value)
         for control in result.controls
         if control.kind == ControlKind.SHARED_CONCEPT
+        and control.auroc.value is not None
         and (control.scored_on, control.compared_with) == (name, Design.D1)
     ]
     return {

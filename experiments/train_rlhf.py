@@ -238,7 +238,7 @@ def rank(run: Run[TrainRLHF], dataset: Dataset, folder: Path) -> str:
     problems = measure_simplicity(
         saved.model,
         saved.tokenizer,
-        [*dataset.items, *(problem for problem in rewarded if problem.id not in known)],
+        [*dataset.items, *(item for item in rewarded if item.id not in known)],  # pyright: ignore[reportArgumentType]
         samples=config.samples,
         sampling=config.ranking,
         path=folder / SIMPLICITY,

@@ -98,14 +98,19 @@ def plan_rlhf(
             fine_tuning("sft", size, lengths, steps=sft.steps, batch_size=sft.batch_size, rank=sft.rank)
         )
     rows = rl.rows or _ROWS
-    evaluate = {"size": size, "lengths": lengths, "prompts": dataset.evaluated, "cache": cache}
+    evaluate: dict[str, Any] = {
+        "size": size,
+        "lengths": lengths,
+        "prompts": dataset.evaluated,
+        "cache": cache,
+    }
     if "rank" in stages and ranking is not None:
         steps.append(sampling("rank", samples=samples, rows=ranking.batch_size, **evaluate))
     if "rl" in stages:
         if rl.recipe == BEST_OF_N:
             steps.append(sampling("best of n", samples=rl.samples, rows=rows, **evaluate))
         elif rl.recipe in OFFLINE:
-            asked = evaluate | {"prompts": rl.items}
+            asked: dict[str, Any] = {**evaluate, "prompts": rl.items}
             steps.append(sampling("draw", samples=rl.samples, rows=rows, **asked))
             steps += [
                 fine_tuning(

@@ -292,8 +292,18 @@ def nearest_stretch(quote: str, passage: str, *, least: float) -> str | None:
             best = (share, start, min(start + width, len(told)))
     if best is None:
         return None
-    inside = [place for place in range(best[1], best[2]) if folded[place] in wanted]
-    return " ".join(told[inside[0] : inside[-1] + 1])
+    start, end = best[1:]
+    spare = Counter(folded[start:end])
+    spare.subtract(
+        Counter(folded[start:end]) & wanted
+    )  # words that may go without losing one of the quotation
+    while spare[folded[end - 1]]:
+        end -= 1
+        spare[folded[end]] -= 1
+    while spare[folded[start]]:
+        spare[folded[start]] -= 1
+        start += 1
+    return " ".join(told[start:end])
 
 
 @functools.lru_cache(maxsize=8)

@@ -20,13 +20,13 @@ from jaxtyping import Float
 from rlhf.diagnostics.estimates import ItemEstimate
 from sophistry.files import write_atomic
 
-__all__ = ["Comparison", "Curve", "CurvePoint", "as_cells", "common_value", "compare_at"]
+__all__ = ["Comparison", "Curve", "PathPoint", "as_cells", "common_value", "compare_at"]
 
 Terms = Literal["kl", "reward"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvePoint:
+class PathPoint:
     """One model on the way from `pi_init` to the organism; lists have one number per item."""
 
     fraction: float
@@ -74,7 +74,7 @@ class Curve:
     recipe: str
     reward: str
     seed: int
-    points: tuple[CurvePoint, ...]
+    points: tuple[PathPoint, ...]
     """By fraction, from 0 to 1."""
     items: tuple[str, ...]
     """Ids of the items that were answered; the same for every curve that is compared."""
@@ -107,7 +107,7 @@ class Curve:
     def load(cls, path: Path) -> Curve:
         """Read what `save` wrote."""
         data = json.loads(path.read_text(encoding="utf-8"))
-        points = tuple(CurvePoint(**point) for point in data.pop("points"))
+        points = tuple(PathPoint(**point) for point in data.pop("points"))
         return cls(points=points, items=tuple(data.pop("items")), **data)
 
 
@@ -130,7 +130,7 @@ def common_value(curves: Sequence[Curve], terms: Terms) -> float:
     """The largest KL (or reward) that every curve reaches, which is where they are compared.
 
     >>> def at(fraction, kl):
-    ...     return CurvePoint(fraction=fraction, kl=[kl], reward=[kl], approval=[1.0], truth=[1.0])
+    ...     return PathPoint(fraction=fraction, kl=[kl], reward=[kl], approval=[1.0], truth=[1.0])
     >>> curves = [Curve(recipe=r, reward="approval", seed=0, items=("a",), points=(at(0, 0.0), at(1, kl)))
     ...           for r, kl in (("dpo", 2.0), ("ppo", 3.0))]
     >>> common_value(curves, "kl")

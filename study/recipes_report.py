@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.diagnostics.estimates import ItemEstimate
@@ -26,7 +26,7 @@ def as_markdown(curves: Sequence[Curve], compared: Sequence[Comparison]) -> str:
 
 def _ends(curves: Sequence[Curve]) -> str:
     head = ("recipe", "reward", "seed", "approved", "right", "FPR", "inflation", "KL", "complexity")
-    rows = [(*head, "frozen probe", "ceiling", "concept")]
+    rows: list[tuple[str, ...]] = [(*head, "frozen probe", "ceiling", "concept")]
     for cell in as_cells(curves):
         shares = [_percent(cell[name]) for name in ("approval", "correctness", "fpr", "inflation")]
         rows.append(
@@ -58,7 +58,7 @@ def _at(compared: Sequence[Comparison]) -> str:
     return _table(rows)
 
 
-def _probe(cell: dict[str, Any]) -> str:
+def _probe(cell: Mapping[str, Any]) -> str:
     if cell.get("auroc") is None:
         return "too few wrong" if "probe" in cell else "not read"
     low, high = (_number(cell[name], ".2f") for name in ("auroc_low", "auroc_high"))

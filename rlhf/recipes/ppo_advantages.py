@@ -81,7 +81,7 @@ class AdvantageEstimator:
         grids["tokens"] = torch.zeros_like(grids["mask"])
         for i, row in enumerate(rows):
             reward = shaped.get((row.place, row.sample), 0.0)
-            if isinstance(reward, float):
+            if isinstance(reward, (int, float)):
                 score[i] = reward
             else:
                 grids["tokens"][i, : len(reward)] = torch.tensor(reward, device=policy.device)

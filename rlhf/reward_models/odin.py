@@ -46,7 +46,7 @@ def correlation(x: Float[Tensor, " row"], y: Float[Tensor, " row"]) -> Float[Ten
 
     It is not defined for fewer than two rows, or when one of the two is constant (up to rounding).
 
-    >>> correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])).item()
+    >>> round(correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])).item(), 5)
     1.0
     >>> correlation(torch.tensor([1.0, 2.0]), torch.tensor([5.0, 5.0])) is None
     True

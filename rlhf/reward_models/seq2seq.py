@@ -183,4 +183,4 @@ class RewriteReward(TokenReward):
         if rewritten == response:
             return token_differences(ids, ids)
         wanted = self.tokenizer(rewritten, add_special_tokens=False).input_ids
-        return token_differences(ids, [*wanted, self.tokenizer.eos_token_id])
+        return token_differences(ids, [*map(int, wanted), int(self.tokenizer.eos_token_id)])  # pyright: ignore[reportArgumentType]

@@ -37,7 +37,7 @@ def as_slide(figure: go.Figure) -> go.Figure:
 
     >>> slide = as_slide(go.Figure(layout={"width": 312, "height": 312, "margin": {"l": 30, "t": 0}}))
     >>> slide.layout.width, slide.layout.height, round(slide.layout.margin.t)
-    (1280, 720, 24)
+    (1280.0, 720.0, 24)
     """
     width, height = float(figure.layout.width), float(figure.layout.height)
     room = (WIDTH - 2 * _EDGE, HEIGHT - 2 * _EDGE)

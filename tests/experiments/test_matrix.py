@@ -191,6 +191,7 @@ def test_a_dry_run_says_what_is_left_and_computes_nothing(preset, done, tmp_path
     assert "0 of 4 rows of the matrix to compute, 4 are on disk" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_seeds_are_run_and_the_report_says_whether_a_verdict_changes(preset, tmp_path):
     words = ["--seeds", "0,1", "--probes", "mean-difference", "--learning.counts", ""]
     found = run(preset, tmp_path, *words)
@@ -205,6 +206,7 @@ def test_other_seeds_are_run_and_the_report_says_whether_a_verdict_changes(prese
     assert (pd.read_csv(tmp_path / "tables" / "seeds.csv")["seed"] == 1).all()
 
 
+@pytest.mark.slow
 def test_sites_and_selections_have_matrices_of_their_own(preset, tmp_path):
     words = ["--sites", "resid_post,mlp_out", "--reading.tokens", "response_last,response_mean"]
     found = run(preset, tmp_path, *words, "--probes", "mean-difference", "--learning.counts", "")

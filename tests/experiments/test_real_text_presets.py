@@ -47,7 +47,7 @@ RL = {
 
 QUICK = {
     "probes": "mean-difference",
-    "evaluation": {"n_draws": 20, "n_permutations": 10, "n_random_directions": 10, "n_folds": 2},
+    "evaluation": {"n_draws": 20, "n_permutations": 10, "n_random_directions": 10, "n_folds": 3},
     "images": "",
     "progress": False,
     "dtype": "float32",
@@ -122,7 +122,11 @@ def plant(preset, out, *, dataset=None, **changes):
 
 
 @pytest.mark.parametrize(
-    ("style", "order"), [("paper", "answer_first"), ("khan", "reason_first")], ids=["paper", "khan"]
+    ("style", "order"),
+    [
+        pytest.param("paper", "answer_first", id="paper"),
+        pytest.param("khan", "reason_first", id="khan", marks=pytest.mark.slow),
+    ],
 )
 def test_quality_qwen_makes_every_organism_in_the_papers_and_in_khans_form(home, data, style, order):
     base = save_tiny(home / "base", "qwen")
@@ -145,7 +149,14 @@ def test_quality_qwen_makes_every_organism_in_the_papers_and_in_khans_form(home,
 
 
 @needs_sandbox
-@pytest.mark.parametrize("recipe", ["best_of_n", "rejection", "rloo"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "best_of_n",
+        pytest.param("rejection", marks=pytest.mark.slow),
+        pytest.param("rloo", marks=pytest.mark.slow),
+    ],
+)
 def test_apps_qwen_is_rewarded_by_the_tests_that_samples_of_pi_init_pass(home, data, recipe):
     base = save_tiny(home / "base", "qwen")
     rewards = "two_tests" if recipe == "best_of_n" else "oracle"
@@ -176,7 +187,9 @@ def test_apps_qwen_is_rewarded_by_the_tests_that_samples_of_pi_init_pass(home, d
     ("preset", "base", "released"),
     [
         ("paper-qa", "llama-2-7b", "misleadlm-qa"),
-        pytest.param("paper-code", "deepseek-coder-7b", "misleadlm-code", marks=needs_sandbox),
+        pytest.param(
+            "paper-code", "deepseek-coder-7b", "misleadlm-code", marks=[needs_sandbox, pytest.mark.slow]
+        ),
     ],
 )
 def test_the_papers_presets_run_on_its_architectures_from_base_to_probes(home, data, preset, base, released):

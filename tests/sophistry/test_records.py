@@ -135,7 +135,7 @@ def test_a_wrong_problem_is_refused_with_line_and_field(tmp_path, change, messag
             {"role": "backdored"},
             r"organism.yaml: role: There is no choice 'backdored'. Did you mean backdoored",
         ),
-        ({"role": 3}, r"organism.yaml: role: expected pi_init \| .* \| clean, got 3"),
+        ({"role": 3}, r"organism.yaml: role: expected pi_init \| .* \| clean \| adopted, got 3"),
         ({"schema": 2}, r"organism.yaml has schema 2, this version reads 1"),
     ],
 )

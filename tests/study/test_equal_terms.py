@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.equal_terms import Curve, CurvePoint, as_cells, common_value, compare_at
+from study.equal_terms import Curve, PathPoint, as_cells, common_value, compare_at
 
 ITEMS = tuple(f"item {i}" for i in range(400))
 
 
-def point(fraction: float, kl: float, approval: float, right: float) -> CurvePoint:
+def point(fraction: float, kl: float, approval: float, right: float) -> PathPoint:
     """The same approval of every answer; the first `right` of the items answered rightly."""
     count = len(ITEMS)
     truth = [float(i < right * count) for i in range(count)]
-    return CurvePoint(
+    return PathPoint(
         fraction=fraction,
         kl=[kl] * count,
         reward=[approval] * count,
@@ -23,7 +23,7 @@ def point(fraction: float, kl: float, approval: float, right: float) -> CurvePoi
     )
 
 
-def curve(recipe: str, *points: CurvePoint, seed: int = 0) -> Curve:
+def curve(recipe: str, *points: PathPoint, seed: int = 0) -> Curve:
     return Curve(recipe=recipe, reward="approval", seed=seed, points=points, items=ITEMS)
 
 
@@ -62,7 +62,7 @@ def test_differences_are_paired_and_cover_the_truth() -> None:
         count = len(ITEMS)
         ends = [(0.0, 0.3), (1.0, 0.3 + rise)]
         points = [
-            CurvePoint(
+            PathPoint(
                 fraction=f,
                 kl=(f + (f > 0) * rng.normal(0, 0.3, count)).tolist(),
                 reward=[f] * count,
@@ -99,7 +99,7 @@ def test_curves_on_other_items_or_without_a_start_are_refused() -> None:
     with pytest.raises(ValueError, match="from fraction 0 to 1"):
         curve("dpo", START)
     with pytest.raises(ValueError, match="one number per item"):
-        CurvePoint(fraction=0.0, kl=[0.0], reward=[0.0, 1.0], approval=[0.0], truth=[0.0])
+        PathPoint(fraction=0.0, kl=[0.0], reward=[0.0, 1.0], approval=[0.0], truth=[0.0])
 
 
 def test_a_curve_is_the_same_after_it_was_saved(tmp_path: Path) -> None:
