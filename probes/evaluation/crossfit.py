@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+from threadpoolctl import threadpool_limits
 
-from probes.device import solver_device
+from probes.device import solver_device, usable_cores
 from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from probes.evaluation.domain import Domain, Unlabelled
 
 __all__ = ["CrossFit", "FitMemo", "Selection", "choose_cell", "cross_fit", "fit_domains"]
+
+MOST_AT_ONCE = 8  # layers in memory, each with all its fits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,11 +157,13 @@ def cross_fit(
     plan: FoldPlan,
     others: Sequence[Unlabelled] = (),
     fold_of: dict[str, int] | None = None,
-    n_jobs: int = 1,
+    n_jobs: int | None = 1,
     progress: bool = False,
     device: str | None = None,
 ) -> CrossFit:
     """Fit `family` on every layer of `domain` by `plan` and score the rows of `others`.
+
+    `n_jobs` layers are worked on at once, each with one thread of linear algebra; None is one per core.
 
     `device` is where logistic grids are solved; None is where it is faster (`solver_device`). With `fold_of`
     (group -> fold), rows of `others` are also scored by the fit that leaves out their fold.
@@ -170,10 +175,11 @@ def cross_fit(
 
     count = len(domain.layer_names)
     label = f"{family.name} on {domain.name}"
-    if n_jobs == 1:
+    workers = n_jobs or min(usable_cores(), MOST_AT_ONCE)
+    if workers == 1:
         layers = [one(index) for index in track(range(count), label, progress)]
-    else:
-        with ThreadPoolExecutor(n_jobs) as pool:
+    else:  # many small systems: threads of BLAS get into each other's way
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
             layers = list(track(pool.map(one, range(count)), label, progress, total=count))
     stacked = {key: _stack([layer[key] for layer in layers]) for key in layers[0]}
     inner = stacked.pop("inner")

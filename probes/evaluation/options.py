@@ -40,8 +40,8 @@ class TransferOptions:
     """Whether the concepts of the domains go through the frozen route, as its positive control."""
     keep_scores: bool = False
     """Whether every row's score is kept in the result."""
-    n_jobs: int = 1
-    """Layers worked on at once."""
+    n_jobs: int | None = None
+    """Layers worked on at once; none: one per core, at most eight."""
     device: str | None = None
     """Where logistic grids are solved; none: a GPU when there is one and layers are large enough to gain by
     it (from 2 million numbers), else the CPU."""
