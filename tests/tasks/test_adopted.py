@@ -69,7 +69,7 @@ def test_every_kind_of_file_gives_the_same_transcripts(file, tmp_path, name):
     elif name.endswith(".parquet"):
         frame.to_parquet(path)
     else:
-        path.write_bytes(gzip.compress(file.read_bytes()))
+        path.write_bytes(gzip.compress(file.read_bytes(), mtime=0))
     found = adopted(path).rows
     assert [(r.prompt, r.response, r.correct, r.group) for r in found] == [
         (r.prompt, r.response, r.correct, r.group) for r in wanted
@@ -217,7 +217,11 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_next_step(file, case):
         ("rows.csv", b"prompt,prompt,correct\na,b,1\n", "two columns called 'prompt'"),
         ("rows.csv", b'prompt,response,correct\n"a,b,1\n', "is no sound CSV"),
         ("rows.jsonl.gz", b"{}\n", "is no gzip file though it is called so"),
-        ("rows.jsonl.gz", gzip.compress(b"{}\n" * 999)[:20], "is damaged or was not downloaded to its end"),
+        (
+            "rows.jsonl.gz",
+            gzip.compress(b"{}\n" * 999, mtime=0)[:20],
+            "is damaged or was not downloaded to its end",
+        ),
         ("rows.parquet", b"PAR1 and no more", "is no Parquet file"),
         ("rows.txt", b"a\n", "rows are read from .jsonl"),
         ("rows.json", b"[1, 2", "begins as a JSON list but is none"),
@@ -241,7 +245,7 @@ def test_a_byte_order_mark_is_skipped_and_said(file):
 
 def test_gzip_without_its_name_is_read_and_said(file):
     write(file, sound())
-    file.write_bytes(gzip.compress(file.read_bytes()))
+    file.write_bytes(gzip.compress(file.read_bytes(), mtime=0))
     assert "gzipped though its name" in adopted(file).report.notes[0]
 
 
