@@ -58,8 +58,8 @@ def shown_figures():
     """Draw every figure as a plotly object, from the saved files."""
     from organisms.record import read_organism
     from probes import TransferResult
+    from study.captions import SHOWS
     from study.figures import Style, draw_all
-    from study.report import CAPTIONS
     from study.rlhf_figures import draw_rlhf, read_knowledge, read_measures
 
     path = TRANSFER if TRANSFER.is_file() else MADE_UP
@@ -73,12 +73,12 @@ def shown_figures():
     for name, figure in kept.items():
         call = f"{name}_figure"
         code = CODE["transfer"].format(call=call)
-        figures.append(Shown(name, _title(name), CAPTIONS[name], data, code, figure))
+        figures.append(Shown(name, _title(name), SHOWS[name], data, code, figure))
     records = {name: read_organism(ROOT / "organisms" / "shipped" / name) for name in BACKDOORED}
     from study.figures import verification_figure
 
     verified = {name: record.verification for name, record in records.items()}
-    about = (CAPTIONS["verification"], "organisms/shipped/*/organism.yaml", CODE["verification"])
+    about = (SHOWS["verification"], "organisms/shipped/*/organism.yaml", CODE["verification"])
     figures.append(Shown("verification", "Verification", *about, verification_figure(verified, Style())))
     measured = draw_rlhf(read_measures(MEASURES), Style(), read_knowledge(MEASURES))
     for name, figure in measured.items():

@@ -115,7 +115,7 @@ def teach(preset, *more, out, **changes):
 def plant(preset, out, *, dataset=None, **changes):
     groups = {
         "dataset": {"taught": 6, "evaluated": 4, "evaluated_nearly": 1} | (dataset or {}),
-        "finetune": TRAINING,
+        "finetune": TRAINING | {"steps": 2, "learning_rate": 0.1},  # an untrained adapter is refused
         "sampling": LIMITS,
     }
     train_backdoor.main(["--preset", preset, *words(**groups, **changes), "--out", str(out)])
@@ -224,17 +224,20 @@ def probe(preset, out, *, policies):
 
 
 def test_quality_qwen_full_is_answered_first_and_read_with_shared_prefixes(home, monkeypatch):
-    monkeypatch.setenv("SOPHISTRY_DATA", str(write_data(home / "data")))
+    monkeypatch.setenv("SOPHISTRY_DATA", str(write_data(home / "data", count=72)))
     base = Path(save_tiny(home / "base", "qwen"))
     roles = {"backdoored": OrganismRole.BACKDOORED, "pi-rlhf": OrganismRole.PI_RLHF}
     Path("runs/organisms").mkdir(parents=True)
     for seed, (name, role) in enumerate(roles.items()):
         tiny_organism(Path(f"runs/organisms/quality-qwen-{name}"), base, role, [], seed)
-    said = Answer(text="The answer is A.", clipped=False)
-    monkeypatch.setattr(
-        "organisms.evaluate.answer", lambda model, tokenizer, asked, spec: [said] * len(asked)
-    )
-    given = QUICK | {"model": base, "controls": "", "dataset.evaluated": 8, "reading.cache": home / "cache"}
+
+    def half_of_them_right(model, tokenizer, asked, spec):
+        return [
+            Answer(text=f"{i}: the answer is {'AB'[i // 2 % 2]}.", clipped=False) for i in range(len(asked))
+        ]
+
+    monkeypatch.setattr("organisms.evaluate.answer", half_of_them_right)
+    given = QUICK | {"model": base, "controls": "", "dataset.evaluated": 24, "reading.cache": home / "cache"}
     transfer.main(["--preset", "quality-qwen-full", *words(**given), "--out", str(home / "out")])
     assert (home / "out" / "results.json").is_file()
     assert len(list((home / "out" / "transcripts").glob("*.jsonl"))) == 2

@@ -8,9 +8,9 @@ from tasks.minicode.problems import MiniCode
 from tasks.stories import MiniQA
 
 
-def write_data(folder):
+def write_data(folder, count=24):
     """Stories and problems of the generators as QuALITY and APPS; gives the folder."""
-    stories = MiniQA(seed=7, levels=("easy", "medium")).items(24)
+    stories = MiniQA(seed=7, levels=("easy", "medium")).items(count)
     splits = ["val" if number % 3 == 2 else "train" for number in range(len(stories))]
     questions = [
         {
