@@ -71,7 +71,7 @@ def shown_figures():
         kept.setdefault(name.partition("-")[0], figure)  # of several targets the first
     figures = []
     for name, figure in kept.items():
-        call = f"{name}_figure"
+        call = name if name == "figure8" else f"{name}_figure"
         code = CODE["transfer"].format(call=call)
         figures.append(Shown(name, _title(name), SHOWS[name], data, code, figure))
     records = {name: read_organism(ROOT / "organisms" / "shipped" / name) for name in BACKDOORED}
