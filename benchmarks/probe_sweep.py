@@ -37,7 +37,7 @@ from probes.evaluation.nulls import max_statistic_null, permuted_labels
 from probes.mlp import mlp_cells
 from probes.mlp_solver import MLPSpec, train_mlps
 from probes.persistence import probe_versions
-from sophistry.machine import describe_machine
+from sophistry.machine import describe_machine, usable_cores
 
 FOLDS = 5
 GROUP = 4  # rows per group in random data
@@ -421,7 +421,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cores", type=int, default=usable_cores())
     parser.add_argument(
         "--device", default="cpu", help="for example cuda: our solvers and torch loops there too"
     )

@@ -66,8 +66,8 @@ def best_of_n(
     """Make the organism of one reward from what `pi_init` said; gives its folder."""
     config, parent = run.config, read_organism(init)
     folder = init.with_name(organism_name(config.name, reward, spec, 0))
-    rows = _marked(dataset, best_answers(drawn, spec.score_of(reward)), folder.name)
-    first = _marked(dataset, [(one, 0) for one in drawn], init.name)
+    rows = mark_chosen(dataset, best_answers(drawn, spec.score_of(reward)), folder.name)
+    first = mark_chosen(dataset, [(one, 0) for one in drawn], init.name)
     pool = spec.measuring_pool(config.dataset.task)
     report = approval_report(dataset.items, rows, pool, before=first)
     sampling = replace(
@@ -97,7 +97,8 @@ def best_of_n(
     return folder
 
 
-def _marked(dataset: Dataset, chosen: Sequence[Chosen], organism: str) -> list[Transcript]:
+def mark_chosen(dataset: Dataset, chosen: Sequence[Chosen], organism: str) -> list[Transcript]:
+    """The chosen responses as an organism's marked answers."""
     items = {item.id: item for item in dataset.items}
     return dataset.mark(
         [

@@ -12,11 +12,12 @@ A killed study goes on where it stopped: every curve and every organism is a fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from rich.console import Console
 
 from activations import LoadedModel, load_model
 from activations.likelihood import response_likelihood
-from activations.tokens import encode_prompt
+from experiments.best_of_n import best_answers, draw_held_out, mark_chosen
 from experiments.config import Run, parse_command_line, write_config
 from experiments.optimise import draw_and_measure, optimise
 from experiments.program import run_program_main
 from experiments.rl_items import rows_to_train
 from experiments.rl_spec import BEST_OF_N, SEQ2SEQ, RLSpec, organism_name
+from experiments.transfer import check_classes
 from organisms.evaluate import evaluate_items
 from organisms.finetune import FineTuneSpec
 from organisms.generate import SamplingSpec
@@ -39,20 +41,18 @@ from organisms.record import RECORD, find_organism, read_organism
 from organisms.weights import open_weights
 from probes import TransferOptions, TransferResult, transfer
 from probes.evaluation.domain import DomainError
-from probes.evaluation.folds import FoldPlan, deal_groups
 from probes.evaluation.kinds import ControlKind, Design, DomainRole
 from rlhf.diagnostics.judged import judge_answers
-from rlhf.recipes import SamplingOptions
 from rlhf.recipes.recipe import give_score
-from rlhf.recipes.rollout import sample_groups
 from rlhf.rewards.reward import Reward
 from sophistry.files import write_atomic
 from sophistry.records import ConfigError, build, field_type, read_word, unknown
 from study.domains import Reading, length_edges, read_domain
 from study.equal_terms import Comparison, Curve, PathPoint, as_cells, compare_at
 from study.opening import OpenOrganism, RowChoice, open_organism, usable_rows
+from study.recipe_cells import START, RecipeCell, RecipeCells
 from study.recipes_report import as_markdown
-from tasks.dataset import Answered, Dataset, DatasetSpec
+from tasks.dataset import Dataset, DatasetSpec
 from tasks.programming import extract_program
 from tasks.readability import readability
 from tasks.sources import open_dataset
@@ -76,6 +76,10 @@ class CellSpec:
     """Folder of an organism that this recipe made already; none: it is trained here."""
     settings: dict[str, str] = field(default_factory=dict)
     """Fields of `rl` that differ in this cell, for example learning_rate: 1e-4."""
+
+    def __post_init__(self) -> None:
+        if self.settings and (self.organism is not None or self.recipe == BEST_OF_N):
+            raise ValueError(f"cell {self.name}: settings change a training, and nothing is trained for it")
 
     @property
     def name(self) -> str:
@@ -147,17 +151,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     curves = [study.curve(cell, folders.get(cell.name)) for cell in config.cells]
     if config.source:
         found = study.probe(curves, folders)
-        curves = [replace(curve, notes=curve.notes | found.get(curve.name, {})) for curve in curves]
+        curves = [replace(curve, notes=found.get(curve.name, {})) for curve in curves]
     write_config(run, {config.init: fingerprint})
     save_cells(run, curves)
 
 
 def save_cells(run: Run[RecipesConfig], curves: list[Curve]) -> None:
-    """Write `cells.json`, `comparisons.json` and the table."""
+    """Write `cells.json` (which `figures` draws), `comparisons.json` and the table."""
     compared: list[Comparison] = []
     for terms in ("kl", "reward"):
         compared += compare_at(curves, terms, reference=run.config.reference, seed=run.config.seed)
-    write_atomic(run.out / "cells.json", json.dumps(as_cells(curves), indent=1))
+    RecipeCells(cells=(start_cell(curves[0]), *map(recipe_cell, curves))).save(run.out / "cells.json")
     write_atomic(run.out / "comparisons.json", json.dumps([asdict(one) for one in compared], indent=1))
     table = as_markdown(curves, compared)
     write_atomic(run.out / "recipes.md", table)
@@ -181,43 +185,64 @@ class RecipeStudy:
             return find_organism(cell.organism, cell.name)
         spec = self._settings(cell)
         folder = Path(self.config.organisms) / organism_name(self.config.name, cell.reward, spec, cell.seed)
-        if not (folder / RECORD).is_file():
-            draws = spec.learns_from_draws or cell.reward == SEQ2SEQ
-            drawn = self._drawn(spec) if draws else None
-            optimise(
-                self.run, spec, self.config.sft, self.dataset, self.init, cell.reward, cell.seed,
-                drawn=drawn, folder=folder,
-            )  # fmt: skip
+        if (folder / RECORD).is_file():
+            self._check_trained_so(folder, spec)
+            return folder
+        draws = spec.learns_from_draws or cell.reward == SEQ2SEQ
+        drawn = self._drawn(spec) if draws else None
+        optimise(
+            self.run, spec, self.config.sft, self.dataset, self.init, cell.reward, cell.seed,
+            drawn=drawn, folder=folder,
+        )  # fmt: skip
         return folder
+
+    def _check_trained_so(self, folder: Path, spec: RLSpec) -> None:
+        """Raise ConfigError for an organism of other settings: its numbers would stand under these."""
+        kept, asked = read_organism(folder).training.get("rl"), json.loads(json.dumps(asdict(spec)))
+        kept = json.loads(json.dumps(kept)) or {}
+        if apart := sorted(name for name in asked if kept.get(name) != asked[name]):
+            raise ConfigError(
+                f"{folder} was trained with other settings ({apart[0]}: {kept.get(apart[0])!r}, asked for "
+                f"{asked[apart[0]]!r}); remove it, name it as the cell's organism, or change --organisms"
+            )
 
     def curve(self, cell: CellSpec, folder: Path | None) -> Curve:
         """The cell's curve, measured if it is not on disk."""
         file = self.run.out / "curves" / f"{cell.name.replace('/', '-')}.json"
-        if file.is_file() and (kept := Curve.load(file)).items == tuple(
-            item.id for item in self.dataset.items
-        ):
+        items = tuple(item.id for item in self.dataset.items)
+        end = None if folder is None else open_weights(folder, load_model(self.config.base), merge=True)
+        made = self._digest(cell.reward, end)
+        if file.is_file() and (kept := Curve.load(file)).made == made:
             return kept
         reward = self.config.rl.reward(cell.reward, self.task)
-        if folder is None:
-            points = self._best_of(reward, cell)
+        if end is None:
+            points, answers = self._best_of(cell)
         else:
-            end = open_weights(folder, load_model(self.config.base), merge=True)
-            points = [self._point(0.0, self._answers("pi_init", self.start), reward)]
+            answers, rows = self._answers("pi_init", self.start)
+            points = [self._point(0.0, rows, reward)]
             for fraction in self.config.fractions:
                 model = end if fraction == 1 else between(self.start, end, fraction)
-                points.append(
-                    self._point(fraction, self._answers(f"{cell.name}@{fraction:g}", model), reward)
-                )
+                answers, rows = self._answers(f"{cell.name}@{fraction:g}", model)
+                points.append(self._point(fraction, rows, reward))
         curve = Curve(
             recipe=cell.recipe,
             reward=cell.reward,
             seed=cell.seed,
             points=tuple(points),
-            items=tuple(item.id for item in self.dataset.items),
+            items=items,
+            made=made,
+            answers=answers.name,
         )
         file.parent.mkdir(parents=True, exist_ok=True)
         curve.save(file)
         return curve
+
+    def _digest(self, *about: Any) -> str:
+        """Names what answers and measures depend on, so that what is on disk is only used for the same."""
+        plain = [one.fingerprint if isinstance(one, LoadedModel) else one for one in about]
+        settings = [asdict(part) for part in (self.config.rl, self.config.sampling, self.config.dataset)]
+        text = json.dumps([plain, self.start.fingerprint, self.config.fractions, settings], default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def probe(self, curves: Sequence[Curve], folders: dict[str, Path]) -> dict[str, dict[str, Any]]:
         """The frozen probe of the source on every cell's answers, with ceiling and shared concepts."""
@@ -233,9 +258,9 @@ class RecipeStudy:
             folder = folders.get(curve.name)
             model = self.start if folder is None else open_weights(folder, base, merge=True)
             try:
-                rows, _ = usable_rows(self._kept(f"{curve.name}@1"), (PLAIN,), RowChoice(), curve.name)
+                rows, _ = usable_rows(self._kept(curve.answers), (PLAIN,), RowChoice(), curve.name)
                 target = OpenOrganism(name=curve.name, role=DomainRole.TARGET, model=model, rows=rows)
-                self._check_classes(target, source)
+                check_classes([source, target], config.evaluation, config.seed)
             except (ConfigError, DomainError) as error:  # a cell without wrong answers has nothing to detect
                 notes[curve.name] = {"probe": str(error)}
                 logger.info("no probe: %s", error)
@@ -278,23 +303,24 @@ class RecipeStudy:
     def _drawn(self, spec: RLSpec) -> Path:
         return draw_and_measure(self.run, spec, self.config.sft, self.dataset, self.init)[0]
 
-    def _answers(self, name: str, model: LoadedModel) -> list[Transcript]:
-        """One answer to every item at temperature 1, kept on disk."""
-        file = self._file(name)
+    def _answers(self, name: str, model: LoadedModel) -> tuple[Path, list[Transcript]]:
+        """One answer to every item at temperature 1, kept on disk under all they depend on."""
+        file = self._folder() / f"{name.replace('/', '-')}-{self._digest(model)}.jsonl"
         if not file.is_file():
             rows = evaluate_items(
                 model.model, model.tokenizer, self.dataset, self.config.dataset, {PLAIN: None},
                 organism=name, sampling=self.config.sampling,
             )  # fmt: skip
-            file.parent.mkdir(parents=True, exist_ok=True)
             save_transcripts(rows, file)
-        return self._kept(name)
+        return file, load_transcripts(file)
 
-    def _kept(self, name: str) -> list[Transcript]:
-        return load_transcripts(self._file(name))
+    def _kept(self, answers: str) -> list[Transcript]:
+        return load_transcripts(self._folder() / answers)
 
-    def _file(self, name: str) -> Path:
-        return self.run.out / "answers" / f"{name.replace('/', '-')}.jsonl"
+    def _folder(self) -> Path:
+        folder = self.run.out / "answers"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _point(
         self, fraction: float, rows: Sequence[Transcript], reward: Reward, kl: Any = None
@@ -337,68 +363,37 @@ class RecipeStudy:
         under = np.array([before.get(row.id, 0.0) for row in rows])
         return np.array(tokens) * (written - under)
 
-    def _best_of(self, reward: Reward, cell: CellSpec) -> list[PathPoint]:
+    def _best_of(self, cell: CellSpec) -> tuple[list[PathPoint], Path]:
         """Of the first n samples of `pi_init` the best rewarded, for n = 1, 2, 4, ...; nothing is trained.
 
         KL is bounded by log n - (n - 1) / n (Beirami et al. 2024, arXiv 2401.01879), and the bound is given.
         """
-        items, count = self.dataset.items, self.config.rl.samples
-        drawn = self._samples(count)
-        columns = rows_to_train(self.dataset, items)
-        paid = np.array([self._paid(reward, [row.response for row in rows], columns) for rows in drawn])
-        points, rows = [], drawn[0]
+        spec, count = self._settings(cell), self.config.rl.samples
+        score, reward = spec.score_of(cell.reward), spec.reward(cell.reward, self.task)
+        drawn = draw_held_out(self.run, spec, self.config.sft, self.dataset, self.init)
+        points, rows = [], []
         for n in [2**power for power in range(count.bit_length()) if 2**power <= count]:
-            best = paid[:n].argmax(0)  # the first of equals, as drawn
-            rows = [drawn[which][place] for place, which in enumerate(best)]
-            kl = np.full(len(items), np.log(n) - (n - 1) / n)
+            first = [replace(one, scores={score: one.scores[score][:n]}) for one in drawn]
+            rows = mark_chosen(self.dataset, best_answers(first, score), cell.name)
+            kl = np.full(len(rows), np.log(n) - (n - 1) / n)
             points.append(self._point((n - 1) / (count - 1), rows, reward, kl))
-        save_transcripts(rows, self._file(f"{cell.name}@1"))
-        return points
+        file = self._folder() / f"{cell.name.replace('/', '-')}-{self._digest(cell.reward)}.jsonl"
+        save_transcripts(rows, file)
+        return points, file
 
-    def _samples(self, count: int) -> list[list[Transcript]]:
-        """`count` answers of `pi_init` to every item, kept on disk; [sample][item]."""
-        file, items = self._file("samples"), self.dataset.items
-        if not file.is_file():
-            tokenizer, prompts = self.start.tokenizer, [self.dataset.ask(item) for item in items]
-            groups = sample_groups(
-                self.start.model,
-                [encode_prompt(prompt, tokenizer) for prompt in prompts],
-                eos=int(tokenizer.eos_token_id),  # pyright: ignore[reportArgumentType]
-                options=SamplingOptions(samples=count, max_new_tokens=self.config.sampling.max_new_tokens),
-                seed=(self.config.seed, self.config.dataset.evaluated_seed),
-            )
-            answered = [
-                Answered(
-                    item=item,
-                    organism=f"sample-{number}",
-                    condition=PLAIN,
-                    prompt=prompt,
-                    text=str(tokenizer.decode(response.ids, skip_special_tokens=True)).strip(),
-                    clipped=response.clipped,
-                )
-                for item, prompt, group in zip(items, prompts, groups, strict=True)
-                for number, response in enumerate(group)
-            ]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save_transcripts(self.dataset.mark(answered), file)
-        rows = self._kept("samples")
-        place = {item.id: at for at, item in enumerate(items)}
-        found: list[list[Transcript]] = []
-        for number in range(count):
-            of_number = [row for row in rows if row.organism == f"sample-{number}"]
-            found.append(sorted(of_number, key=lambda row: place[row.item]))
-        return found
 
-    def _check_classes(self, target: OpenOrganism, source: OpenOrganism) -> None:
-        """Raise DomainError where a fold would lack wrong or right answers."""
-        groups = [np.array([row.group for row in one.rows]) for one in (source, target)]
-        fold_of = deal_groups(groups, self.config.evaluation.n_folds, self.config.seed)
-        wrong = np.array([int(not row.correct) for row in target.rows])
-        try:
-            FoldPlan.make(groups[1], fold_of, self.config.evaluation.n_folds).check(wrong, target.name)
-        except ValueError as error:
-            reason = f"{target.name}: {int(wrong.sum())} of {len(wrong)} answers are wrong: {error}"
-            raise DomainError(reason) from error
+def start_cell(curve: Curve) -> RecipeCell:
+    """`pi_init`, where the arrows of the figure begin."""
+    start = curve.points[0]
+    alone = replace(curve, points=(start, replace(start, fraction=1.0)), notes={})
+    return recipe_cell(alone, recipe=START, reward="none", seed=0)
+
+
+def recipe_cell(curve: Curve, **changes: Any) -> RecipeCell:
+    """A curve's end as the figures of recipes read it."""
+    found = as_cells([curve])[0]
+    known = {entry.name: found.get(entry.name) for entry in fields(RecipeCell)}
+    return RecipeCell(**known | changes)
 
 
 def probe_notes(result: TransferResult, name: str) -> dict[str, Any]:

@@ -32,14 +32,3 @@ def solver_device(asked: str | None, size: int) -> str:
     if asked is not None:
         return asked
     return default_device() if size >= LARGE else "cpu"
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use.
-
-    >>> usable_cores() >= 1
-    True
-    """
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -52,11 +52,19 @@ def read_flags(cpuinfo: str) -> tuple[str, ...]:
     return tuple(name for name, flags in _FLAGS.items() if found & set(flags))
 
 
+def usable_cores() -> int:
+    """Processor cores that this process may use.
+
+    >>> usable_cores() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_machine() -> str:
     """One line for records and benchmarks: system, processor, cores this process may use, instructions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = " ".join(cpu_instructions()) or "no vector instructions known"
-    return f"{platform.system()} {platform.machine()}, {cores} cores, {found}"
+    return f"{platform.system()} {platform.machine()}, {usable_cores()} cores, {found}"
 
 
 def _ask_torch() -> tuple[str, ...]:

@@ -78,6 +78,10 @@ class Curve:
     """By fraction, from 0 to 1."""
     items: tuple[str, ...]
     """Ids of the items that were answered; the same for every curve that is compared."""
+    made: str = ""
+    """Digest of the models, the sampling, the items and those who judge: another one is another curve."""
+    answers: str = ""
+    """File with the answers at its end."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Costs, and what the probe found (`auroc`, `auroc_low`, `auroc_high`, `ceiling`, `concept`)."""
 

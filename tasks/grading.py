@@ -8,7 +8,6 @@ import hashlib
 import json
 import keyword
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any
 
 from rich.progress import track
 
+from sophistry.machine import usable_cores
 from tasks.comparator import same_text, same_value
 from tasks.remembered import current_memory
 from tasks.sandbox import Limits, RunResult, pack, run_program, sandbox_record, unpack
@@ -158,7 +158,7 @@ def grade_many(
     def run(job: tuple[str, str, Test]) -> TestResult:
         return _grade_one(job[1], job[2], limits, unsafe_local)
 
-    pool = ThreadPoolExecutor(workers or _usable_cores())
+    pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         results = pool.map(run, jobs)
         verdicts = list(track(results, "grading", total=len(jobs)) if progress else results)
@@ -277,7 +277,3 @@ def _digest(program: str, tests: Sequence[Test]) -> str:
     ]
     text = json.dumps([program, plain])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,13 +19,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from threadpoolctl import threadpool_limits
 
-from probes.device import solver_device, usable_cores
+from probes.device import solver_device
 from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
 from probes.evaluation.metrics import auroc_columns, platt
 from probes.progress import track
 from probes.rounding import is_flat
+from sophistry.machine import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

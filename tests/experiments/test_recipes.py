@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from activations.testing import tiny_model
-from experiments import recipes
+from experiments import figures, recipes
 from experiments.recipes import CellSpec, RecipesConfig
 from organisms.interpolate import between
 from organisms.record import OrganismRole
@@ -51,8 +51,9 @@ def preset(tmp_path, monkeypatch):
                 {"recipe": "best_of_n"},
             ],
             "dataset": {"taught": 0, "evaluated": 40, "evaluated_levels": ["long"], "evaluated_seed": 9},
-            "rl": {"samples": 4, "readers": 2, "measuring": 3},
+            "rl": {"samples": 4, "readers": 2, "measuring": 3, "max_new_tokens": 3},
             "sampling": {"max_new_tokens": 3, "temperature": 1.0},
+            "sft": {"rank": 2, "alpha": 4, "autocast": False},
             "reading": {"cache": str(tmp_path / "cache"), "contrast_pairs": False, "merge": True},
             "probe": "mean-difference",
             "evaluation": {**options, "shared_groups": "cross-fit"},
@@ -72,11 +73,12 @@ def run(preset, *words):
 
 def test_every_cell_is_measured_on_the_same_items_and_probed(preset):
     found = run(preset)
-    trained, chosen = found["cells"]
+    start, trained, chosen = found["cells"]["cells"]
+    assert (start["recipe"], start["kl"], start["correctness"]) == ("init", 0.0, 0.5)
     assert (trained["recipe"], chosen["recipe"]) == ("ppo", "best_of_n")
     assert trained["correctness"] == 0.5
     assert 0 < trained["auroc_low"] <= trained["auroc"] <= trained["auroc_high"] < 1
-    assert "none of its 40 answers can be used" in chosen["probe"]  # three random tokens are no answer
+    assert chosen["auroc"] is None  # three random tokens are no answer
     assert chosen["kl"] == pytest.approx(np.log(4) - 3 / 4)
     terms = [(one["name"], one["terms"]) for one in found["comparisons"]]
     assert terms == [
@@ -90,7 +92,7 @@ def test_every_cell_is_measured_on_the_same_items_and_probed(preset):
 def test_a_second_run_measures_nothing_again(preset, monkeypatch):
     first = run(preset)
     monkeypatch.setattr(recipes, "evaluate_items", None)
-    monkeypatch.setattr(recipes, "sample_groups", None)
+    monkeypatch.setattr(recipes, "draw_held_out", None)
     monkeypatch.setattr(recipes, "between", None)
     assert run(preset) == first
 
@@ -104,6 +106,36 @@ def test_settings_of_a_cell_are_read_like_those_of_the_command_line(preset):
     assert (found.recipe, found.seeds, found.learning_rate, found.margin) == ("dpo", (3,), 1e-3, 0.5)
     with pytest.raises(ConfigError, match="learning_rate"):
         study._settings(CellSpec(recipe="dpo", settings={"learning_rat": "1"}))
+
+
+def test_what_was_measured_under_other_settings_is_measured_again(preset):
+    run(preset)
+    run(preset, "--rl.measuring_seed", "7")
+    files = {path.name for path in (preset / "run" / "answers").glob("ppo*.jsonl")}
+    assert len(files) == 4, "two fractions, under two digests"
+
+
+def test_an_organism_of_other_settings_is_not_taken_for_these(preset):
+    made = preset / "made" / "qa-long-pi-rlhf-rejection"
+    made.parent.mkdir()
+    (preset / "rlhf").rename(made)
+    study = recipes.RecipeStudy.__new__(recipes.RecipeStudy)
+    study.config = RecipesConfig(
+        cells=(CellSpec(recipe="ppo"),), organisms=str(preset / "made"), name="qa-long"
+    )
+    with pytest.raises(ConfigError, match="trained with other settings"):
+        study.organism(CellSpec(recipe="rejection"))
+
+
+def test_the_figure_of_recipes_is_drawn_from_the_cells(preset):
+    run(preset)
+    figures.main([str(preset / "run" / "cells.json"), "--images="])
+    assert (preset / "run" / "figures" / "recipes.html").is_file()
+
+
+def test_settings_of_a_cell_that_is_not_trained_are_refused():
+    with pytest.raises(ValueError, match="nothing is trained"):
+        CellSpec(recipe="best_of_n", settings={"beta": "1"})
 
 
 def test_cells_named_twice_and_a_reference_that_is_none_are_refused():
