@@ -392,7 +392,7 @@ def start_cell(curve: Curve) -> RecipeCell:
 def recipe_cell(curve: Curve, **changes: Any) -> RecipeCell:
     """A curve's end as the figures of recipes read it."""
     found = as_cells([curve])[0]
-    known = {entry.name: found.get(entry.name) for entry in fields(RecipeCell)}
+    known: dict[str, Any] = {entry.name: found.get(entry.name) for entry in fields(RecipeCell)}
     return RecipeCell(**known | changes)
 
 
