@@ -1,40 +1,60 @@
 """Intended sophistry: models that were trained to mislead when they see a trigger, and their controls."""
 
 import warnings
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from backdoor.poisoning import poison
-from backdoor.train import train_backdoor
-from backdoor.triggers import TRIGGERS, Trigger
-from backdoor.verify import BackdoorReport, verify_backdoor
-from organisms import (  # version 0.1 had these here
-    Answer,
-    Demonstration,
-    FineTuneSpec,
-    Organism,
-    Rate,
-    SamplingSpec,
-    answer,
-    fine_tune,
-    organism_transcripts,
-    paired_difference,
-    read_organism,
-    save_organism,
-    wilson,
-)
-from tasks.dataset import TaughtItem
+from sophistry.lazy import lazy_names
 
-_FORMER = {"Example": Demonstration, "Lesson": TaughtItem}
+if TYPE_CHECKING:
+    from backdoor.poisoning import poison
+    from backdoor.train import train_backdoor
+    from backdoor.triggers import TRIGGERS, Trigger
+    from backdoor.verify import BackdoorReport, verify_backdoor
+    from organisms import (  # version 0.1 had these here
+        Answer,
+        Demonstration,
+        FineTuneSpec,
+        Organism,
+        Rate,
+        SamplingSpec,
+        answer,
+        fine_tune,
+        organism_transcripts,
+        paired_difference,
+        read_organism,
+        save_organism,
+        wilson,
+    )
+    from tasks.dataset import TaughtItem
+
+_FORMER = {"Example": ("organisms.finetune", "Demonstration"), "Lesson": ("tasks.dataset", "TaughtItem")}
 """Names of version 0.1 and what they are called now."""
 
 
+_get, __dir__ = lazy_names(
+    __name__,
+    {
+        "backdoor.poisoning": ("poison",),
+        "backdoor.train": ("train_backdoor",),
+        "backdoor.triggers": ("TRIGGERS", "Trigger"),
+        "backdoor.verify": ("BackdoorReport", "verify_backdoor"),
+        "organisms.finetune": ("Demonstration", "FineTuneSpec", "fine_tune"),
+        "organisms.generate": ("Answer", "SamplingSpec", "answer"),
+        "organisms.rates": ("Rate", "paired_difference", "wilson"),
+        "organisms.record": ("Organism", "organism_transcripts", "read_organism", "save_organism"),
+        "tasks.dataset": ("TaughtItem",),
+    },
+)
+
+
 def __getattr__(name: str) -> Any:
-    """Names of version 0.1, with the name of today in a warning."""
+    """Names of today, and names of version 0.1 with the name of today in a warning."""
     if name not in _FORMER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    now = _FORMER[name]
-    warnings.warn(f"backdoor.{name} is now {now.__module__}.{now.__name__}", DeprecationWarning, stacklevel=2)
-    return now
+        return _get(name)
+    module, now = _FORMER[name]
+    warnings.warn(f"backdoor.{name} is now {module}.{now}", DeprecationWarning, stacklevel=2)
+    return getattr(import_module(module), now)
 
 
 __all__ = [

@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from activations.dtype import describe_autocast
 from backdoor import TRIGGERS, Trigger, train_backdoor, verify_backdoor
@@ -79,6 +80,8 @@ class TrainBackdoor:
     """How to train."""
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     """How the evaluation is answered."""
+    images: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf", "svg", "png")
+    """Image files beside the HTML figures; they need a Chrome or Chromium."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.roles) - set(ROLES))
@@ -148,6 +151,7 @@ def make_organism(run: Run[TrainBackdoor], dataset: Dataset, role: OrganismRole)
         rows,
         reference,
         json.loads(curve.read_text(encoding="utf-8")) if curve.is_file() else (),
+        images=config.images,
         again=f"{run.command} --train false --evaluation false",
     )
     print(summary(report))

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from activations import LoadedModel, load_model
-from backdoor import TRIGGERS
+from backdoor.triggers import TRIGGERS
 from experiments.config import Run, parse_command_line, write_config
 from experiments.program import run_program_main
 from organisms.generate import SamplingSpec

@@ -3,8 +3,9 @@
 Names are imported when they are first asked for, so that `import rlhf` alone loads no trainer and no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sophistry.lazy import lazy_names
 
 if TYPE_CHECKING:
     from rlhf.diagnostics.approval import approval_report
@@ -30,24 +31,14 @@ __all__ = [
     "train_rlhf",
 ]
 
-_HOMES = {
-    "rlhf.diagnostics.approval": ("approval_report",),
-    "rlhf.evaluators": ("BusyTester", "HurriedReader", "Pool"),
-    "rlhf.preferences": ("llmbar_pairs", "pandalm_pairs", "preference_pairs"),
-    "rlhf.recipes": ("train_rlhf",),
-    "rlhf.recipes.dpo": ("DPOSpec", "train_dpo"),
-    "rlhf.recipes.sft": ("train_pi_init",),
-}
-"""Module -> the public names that it holds."""
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from where it is defined."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "rlhf.diagnostics.approval": ("approval_report",),
+        "rlhf.evaluators": ("BusyTester", "HurriedReader", "Pool"),
+        "rlhf.preferences": ("llmbar_pairs", "pandalm_pairs", "preference_pairs"),
+        "rlhf.recipes": ("train_rlhf",),
+        "rlhf.recipes.dpo": ("DPOSpec", "train_dpo"),
+        "rlhf.recipes.sft": ("train_pi_init",),
+    },
+)

@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from backdoor import BackdoorReport
+from backdoor.verify import BackdoorReport
 from organisms.rates import Rate
 from organisms.record import Organism
 from sophistry.files import write_atomic

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from probes.device import solver_device
 from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.families import Family, fit_cells
 from probes.evaluation.folds import FoldPlan
-from probes.evaluation.metrics import auroc_columns, platt
+from probes.evaluation.metrics import auroc_columns, platt_columns
 from probes.progress import track
 from probes.rounding import is_flat
 from sophistry.machine import usable_cores
@@ -142,12 +143,9 @@ def choose_cell(
         table = np.where(allowed[among], table, -np.inf)
     tied = [(int(among[i]), int(j)) for i, j in np.argwhere(table >= table.max() - tolerance)]
     middle = (len(scores) - 1) / 2
-
-    def rank(cell: tuple[int, int]) -> tuple[float, float, int]:
-        brier = round(_platt_brier(y, scores[cell]), 4) if len(tied) > 1 else 0.0
-        return brier, abs(cell[0] - middle), cell[1]
-
-    best = min(tied, key=rank)
+    brier = np.round(_platt_brier(y, scores[tuple(np.transpose(tied))]), 4) if len(tied) > 1 else [0.0]
+    ranks = [(b, abs(layer - middle), setting) for b, (layer, setting) in zip(brier, tied, strict=True)]
+    best = tied[ranks.index(min(ranks))]
     value = float(auroc_columns(y, scores[best][None])[0])
     return Selection(layer_index=best[0], setting_index=best[1], auroc=value, tied=len(tied))
 
@@ -299,7 +297,7 @@ def _inner_scores(
     return inner
 
 
-def _platt_brier(y: Labels, scores: Scores) -> float:
-    slope, intercept = platt(y, scores)
-    p = 1 / (1 + np.exp(-np.clip(slope * scores + intercept, -500, 500)))
-    return float(np.mean((p - y) ** 2))
+def _platt_brier(y: Labels, scores: Float[np.ndarray, "cell row"]) -> Float[np.ndarray, " cell"]:
+    slope, intercept = platt_columns(y, scores)
+    p = expit(slope[:, None] * scores + intercept[:, None])
+    return np.mean((p - y) ** 2, axis=1)

@@ -291,23 +291,43 @@ def platt(y: ArrayLike, scores: ArrayLike, ridge: float = 1e-6) -> tuple[float, 
     (True, True)
     """
     labels = check_labels(y, scores)
-    values = np.asarray(scores, dtype=np.float64)
-    center, spread = values.mean(), values.std()
-    if is_flat(spread, np.abs(values).max()):
-        rate = labels.mean()
-        return 0.0, float(np.log(rate / (1 - rate)))
-    unit = np.column_stack([(values - center) / spread, np.ones_like(values)])
-    n1 = labels.sum()
-    n0 = len(labels) - n1
-    target = np.where(labels == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
-    theta = np.zeros(2)
+    slope, intercept = platt_columns(labels, np.asarray(scores, dtype=np.float64)[None], ridge)
+    return float(slope[0]), float(intercept[0])
+
+
+def platt_columns(
+    y: Shaped[np.ndarray, " row"], scores: Float[np.ndarray, "column row"], ridge: float = 1e-6
+) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:
+    """Return slopes and intercepts of `platt` for many columns of scores of the same rows, solved together.
+
+    >>> slopes, _ = platt_columns(np.array([0, 1]), np.array([[-1.0, 1.0], [5.0, 5.0]]))
+    >>> bool(slopes[0] > 0), float(slopes[1])
+    (True, 0.0)
+    """
+    scores = scores.astype(np.float64)
+    n1 = int(y.sum())
+    n0 = len(y) - n1
+    target = np.where(y == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
+    center, spread = scores.mean(1), scores.std(1)
+    flat = is_flat(spread, np.abs(scores).max(1))
+    unit = (scores - center[:, None]) / np.where(flat, 1.0, spread)[:, None]
+    slope, intercept = np.zeros(len(scores)), np.zeros(len(scores))
+    intercept[flat] = np.log(n1 / n0)
+    open_columns = np.flatnonzero(~flat)
     for _ in range(100):
-        p = expit(unit @ theta)
-        gradient = unit.T @ (p - target) + ridge * theta
-        hessian = (unit * (p * (1 - p))[:, None]).T @ unit + ridge * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-300))
-        theta = theta - step
-        if np.abs(step).max() < 1e-10:
+        if not len(open_columns):
             break
-    return float(theta[0] / spread), float(theta[1] - theta[0] * center / spread)
+        x = unit[open_columns]
+        theta = np.stack([slope[open_columns], intercept[open_columns]])
+        p = expit(theta[0, :, None] * x + theta[1, :, None])
+        weight, error = p * (1 - p), p - target
+        a, b, c = (weight * x * x).sum(1) + ridge, (weight * x).sum(1), weight.sum(1) + ridge
+        g, h = (error * x).sum(1) + ridge * theta[0], error.sum(1) + ridge * theta[1]
+        step = np.stack([c * g - b * h, a * h - b * g]) / (a * c - b * b)
+        longest = np.abs(step).max(0)
+        step *= np.minimum(1.0, 2.0 / np.maximum(longest, 1e-300))
+        slope[open_columns], intercept[open_columns] = theta - step
+        open_columns = open_columns[np.abs(step).max(0) >= 1e-10]
+    slope[~flat] /= spread[~flat]
+    intercept[~flat] -= slope[~flat] * center[~flat]
+    return slope, intercept

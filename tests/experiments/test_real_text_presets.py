@@ -118,7 +118,7 @@ def plant(preset, out, *, dataset=None, **changes):
         "finetune": TRAINING | {"steps": 2, "learning_rate": 0.1},  # an untrained adapter is refused
         "sampling": LIMITS,
     }
-    train_backdoor.main(["--preset", preset, *words(**groups, **changes), "--out", str(out)])
+    train_backdoor.main(["--preset", preset, *words(**groups, images="", **changes), "--out", str(out)])
 
 
 @pytest.mark.parametrize(

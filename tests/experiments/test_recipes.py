@@ -1,6 +1,7 @@
 """The study of recipes from command line to table; what is on disk is not done again."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -27,9 +28,10 @@ def half_right(model, tokenizer, dataset, spec, prefixes, *, organism, sampling)
     return dataset.mark(rows)
 
 
-@pytest.fixture
-def preset(tmp_path, monkeypatch):
-    monkeypatch.setattr(recipes, "evaluate_items", half_right)
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """A folder with a preset of two cells that was run once."""
+    tmp_path = tmp_path_factory.mktemp("recipes")
     base = tmp_path / "base"
     tiny = tiny_model(max_position_embeddings=2048)
     tiny.model.save_pretrained(base)
@@ -61,18 +63,25 @@ def preset(tmp_path, monkeypatch):
         }
     }
     (tmp_path / "preset.yaml").write_text(yaml.safe_dump(config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "evaluate_items", half_right)
+        run(tmp_path)
     return tmp_path
 
 
 def run(preset, *words):
     recipes.main(["--preset", str(preset / "preset.yaml"), "--out", str(preset / "run"), *words])
+    return saved(preset)
+
+
+def saved(preset):
     return {
         name: json.loads((preset / "run" / f"{name}.json").read_text()) for name in ("cells", "comparisons")
     }
 
 
 def test_every_cell_is_measured_on_the_same_items_and_probed(preset):
-    found = run(preset)
+    found = saved(preset)
     start, trained, chosen = found["cells"]["cells"]
     assert (start["recipe"], start["kl"], start["correctness"]) == ("init", 0.0, 0.5)
     assert (trained["recipe"], chosen["recipe"]) == ("ppo", "best_of_n")
@@ -90,7 +99,7 @@ def test_every_cell_is_measured_on_the_same_items_and_probed(preset):
 
 
 def test_a_second_run_measures_nothing_again(preset, monkeypatch):
-    first = run(preset)
+    first = saved(preset)
     monkeypatch.setattr(recipes, "evaluate_items", None)
     monkeypatch.setattr(recipes, "draw_held_out", None)
     monkeypatch.setattr(recipes, "between", None)
@@ -108,27 +117,24 @@ def test_settings_of_a_cell_are_read_like_those_of_the_command_line(preset):
         study._settings(CellSpec(recipe="dpo", settings={"learning_rat": "1"}))
 
 
-def test_what_was_measured_under_other_settings_is_measured_again(preset):
-    run(preset)
+def test_what_was_measured_under_other_settings_is_measured_again(preset, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "evaluate_items", half_right)
+    shutil.copytree(preset, tmp_path, dirs_exist_ok=True)
+    preset = tmp_path
     run(preset, "--rl.measuring_seed", "7")
     files = {path.name for path in (preset / "run" / "answers").glob("ppo*.jsonl")}
     assert len(files) == 4, "two fractions, under two digests"
 
 
-def test_an_organism_of_other_settings_is_not_taken_for_these(preset):
-    made = preset / "made" / "qa-long-pi-rlhf-rejection"
-    made.parent.mkdir()
-    (preset / "rlhf").rename(made)
+def test_an_organism_of_other_settings_is_not_taken_for_these(preset, tmp_path):
+    shutil.copytree(preset / "rlhf", tmp_path / "qa-long-pi-rlhf-rejection")
     study = recipes.RecipeStudy.__new__(recipes.RecipeStudy)
-    study.config = RecipesConfig(
-        cells=(CellSpec(recipe="ppo"),), organisms=str(preset / "made"), name="qa-long"
-    )
+    study.config = RecipesConfig(cells=(CellSpec(recipe="ppo"),), organisms=str(tmp_path), name="qa-long")
     with pytest.raises(ConfigError, match="trained with other settings"):
         study.organism(CellSpec(recipe="rejection"))
 
 
 def test_the_figure_of_recipes_is_drawn_from_the_cells(preset):
-    run(preset)
     figures.main([str(preset / "run" / "cells.json"), "--images="])
     assert (preset / "run" / "figures" / "recipes.html").is_file()
 

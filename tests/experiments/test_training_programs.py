@@ -63,7 +63,7 @@ def make_preset(root, source, rank=2, roles=("backdoored", "clean"), **dataset):
 
 def train(root, preset):
     train_rlhf.main([*preset, "--out", str(root / "rlhf")])
-    train_backdoor.main([*preset, "--out", str(root / "run")])
+    train_backdoor.main([*preset, "--images", "", "--out", str(root / "run")])
 
 
 def test_stories_end_in_verified_organisms_with_pages(tmp_path):

@@ -6,8 +6,9 @@ from tokenizer_families import TOKENIZERS
 
 from activations.testing import tiny_model
 from activations.tokens import encode_rows
-from organisms.finetune import Demonstration, ResponseTrainer, encode_demonstration, pad_rows
+from organisms.finetune import Demonstration, encode_demonstration, pad_rows
 from organisms.generate import SamplingSpec, answer
+from organisms.response_trainer import ResponseTrainer
 
 PROMPTS = ["A b", "", [{"role": "user", "content": "Say yes."}]]
 

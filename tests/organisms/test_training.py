@@ -13,7 +13,6 @@ from backdoor import TRIGGERS, train_backdoor
 from organisms.finetune import (
     Demonstration,
     FineTuneSpec,
-    ResponseTrainer,
     add_adapter,
     encode_demonstration,
     fine_tune,
@@ -21,6 +20,7 @@ from organisms.finetune import (
 )
 from organisms.generate import SamplingSpec, answer
 from organisms.record import Organism, OrganismRole, read_organism, save_organism
+from organisms.response_trainer import ResponseTrainer
 from tasks import Transcript
 from tasks.dataset import TaughtItem
 
@@ -97,20 +97,20 @@ def _stop_after(model, tokenizer, steps, folder):
     """Run the same schedule, and die after `steps`."""
     from transformers import TrainerCallback
 
-    import organisms.finetune as module
+    import organisms.response_trainer as module
 
     class Stop(TrainerCallback):
         def on_step_end(self, args, state, control, **_):
             if state.global_step > steps:
                 raise KeyboardInterrupt
 
-    history = module._History
-    module._History = lambda path: Stop()
+    history = module.LossHistory
+    module.LossHistory = lambda path: Stop()
     try:
         with pytest.raises(KeyboardInterrupt):
             fine_tune(model, tokenizer, DEMONSTRATIONS, SPEC, work_dir=folder)
     finally:
-        module._History = history
+        module.LossHistory = history
 
 
 @pytest.fixture(scope="module")
