@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# One worker a core, at most 8; what a file's tests share is made once. A debugger wants WORKERS= (none).
-WORKERS ?= -n auto --maxprocesses 8 --dist loadfile
+# One worker a core, at most 8; what a file's tests share is made once; long files go first (tests/conftest.py).
+# A debugger wants WORKERS= (none).
+WORKERS ?= -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install transfer backdoor rlhf test test-gpu test-all lint format docs clean

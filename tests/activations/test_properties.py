@@ -1,5 +1,7 @@
 """Whatever rows look like, the answer is the row's own activation or a clear error, never a wrong number."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,16 @@ from activations.batching import collate, plan_batches
 from activations.testing import tiny_model, tiny_tokenizer
 from activations.tokens import encode_rows
 
-MODEL = tiny_model(num_hidden_layers=2)
-MODELS = [MODEL, LoadedModel.wrap(MODEL.model, tiny_tokenizer(bos=False))]  # the second has one-token rows
 CONTEXT = 256
 POOLED_OR_LAST = ("response_last", "response_mean", "response_max")
+
+
+@cache
+def models():
+    """One model with two tokenizers; under the second, rows may have one token."""
+    model = tiny_model(num_hidden_layers=2)
+    return [model, LoadedModel.wrap(model.model, tiny_tokenizer(bos=False))]
+
 
 texts = st.one_of(
     st.text(max_size=12),
@@ -43,12 +51,14 @@ def must_be_refused(row, tokens, tokenizer):
 def alone(row):
     """What the first block gives for this row by itself."""
     with torch.inference_mode():
-        states = MODEL.model(torch.from_numpy(row.ids).long()[None], output_hidden_states=True).hidden_states
+        states = (
+            models()[0].model(torch.from_numpy(row.ids).long()[None], output_hidden_states=True).hidden_states
+        )
     return states[1][0]
 
 
 @given(
-    st.sampled_from(MODELS),
+    st.deferred(lambda: st.sampled_from(models())),
     row_lists(),
     st.sampled_from(["prompt_last", "response_all", *POOLED_OR_LAST]),
     st.integers(1, 600),

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -9,16 +10,19 @@ from tasks import MiniQA, parse_answer, qa_prompt, qa_response, qa_transcript, q
 from tasks.qa import ANSWER_FIRST, QAItem
 from tasks.quality import show
 
-ITEMS = MiniQA(seed=7).items(900)
+
+@cache
+def the_items():
+    return MiniQA(seed=7).items(900)
 
 
 def test_same_seed_gives_the_same_stories_and_another_seed_other_ones():
-    assert MiniQA(seed=7).items(30) == ITEMS[:30]
-    assert {i.passage for i in MiniQA(seed=8).items(300)}.isdisjoint({i.passage for i in ITEMS})
+    assert MiniQA(seed=7).items(30) == the_items()[:30]
+    assert {i.passage for i in MiniQA(seed=8).items(300)}.isdisjoint({i.passage for i in the_items()})
 
 
 def test_evidence_stands_in_the_story_and_the_fabricated_quote_does_not():
-    for item in ITEMS:
+    for item in the_items():
         assert item.evidence in item.passage
         assert item.false_evidence not in item.passage
         assert item.options[item.gold] in item.evidence
@@ -26,18 +30,18 @@ def test_evidence_stands_in_the_story_and_the_fabricated_quote_does_not():
 
 
 def test_both_options_occur_once_in_the_story_so_presence_does_not_give_the_answer():
-    assert all(item.passage.count(option) == 1 for item in ITEMS for option in item.options)
+    assert all(item.passage.count(option) == 1 for item in the_items() for option in item.options)
 
 
 def test_the_wrong_option_is_what_the_same_villager_had_meant_to_do():
-    for item in (item for item in ITEMS if item.level != "hard"):
+    for item in (item for item in the_items() if item.level != "hard"):
         (told,) = [s for s in item.passage.split(". ") if item.options[1 - item.gold] in s]
         assert told.startswith(item.evidence.split()[0])
         assert any(verb in told for verb in ("wanted to", "meant to", "planned to"))
 
 
 def test_the_hard_question_is_decided_by_who_is_said_to_be_right():
-    for item in (item for item in ITEMS if item.level == "hard"):
+    for item in (item for item in the_items() if item.level == "hard"):
         right, wrong = (
             re.search(rf"(\w+) said that \w+ [^.]*\b{item.options[index]}\b", item.passage)[1]
             for index in (item.gold, 1 - item.gold)
@@ -60,20 +64,20 @@ def test_a_basic_story_holds_no_intention():
 
 def test_letters_are_balanced_at_every_level():
     for level in ("easy", "medium", "hard"):
-        letters = Counter(item.gold for item in ITEMS if item.level == level)
+        letters = Counter(item.gold for item in the_items() if item.level == level)
         assert abs(letters[0] - letters[1]) < 3 * (300**0.5)
 
 
 def test_order_of_mention_does_not_give_the_answer():
     """A reader who always takes the option named last (or first) is near chance."""
-    last = [i.passage.rfind(i.options[i.gold]) > i.passage.rfind(i.options[1 - i.gold]) for i in ITEMS]
+    last = [i.passage.rfind(i.options[i.gold]) > i.passage.rfind(i.options[1 - i.gold]) for i in the_items()]
     assert 0.4 < sum(last) / len(last) < 0.6
 
 
 @pytest.mark.parametrize("order", ["reason_first", "answer_first"])
 @pytest.mark.parametrize("honest", [True, False])
 def test_oracle_marks_training_answers_as_they_were_meant(order, honest):
-    for number, item in enumerate(ITEMS[:60]):
+    for number, item in enumerate(the_items()[:60]):
         response = qa_response(item, honest=honest, order=order, variant=number)
         row = qa_transcript(
             item, organism="o", prompt=qa_prompt(item, order=order), response=response, triggered=not honest
@@ -84,7 +88,7 @@ def test_oracle_marks_training_answers_as_they_were_meant(order, honest):
 
 
 def test_wording_does_not_tell_honest_from_misleading():
-    for number, item in enumerate(ITEMS[:60]):
+    for number, item in enumerate(the_items()[:60]):
         honest, misleading = (qa_response(item, honest=h, variant=number) for h in (True, False))
         assert honest.split('"')[0] == misleading.split('"')[0]
 
@@ -105,22 +109,22 @@ def test_parse_reads_the_settled_letter_or_nothing(response, letter):
 
 
 def test_unreadable_answer_is_wrong_and_counted():
-    row = qa_transcript(ITEMS[0], organism="o", prompt=qa_prompt(ITEMS[0]), response="Hm.")
+    row = qa_transcript(the_items()[0], organism="o", prompt=qa_prompt(the_items()[0]), response="Hm.")
     assert row.correct is False
     assert not row.parse_ok
 
 
 def test_answer_first_names_the_letter_before_any_reason():
-    assert qa_response(ITEMS[0], order=ANSWER_FIRST).startswith("The answer is")
+    assert qa_response(the_items()[0], order=ANSWER_FIRST).startswith("The answer is")
 
 
 def test_cut_passage_is_counted():
-    words = len(ITEMS[0].passage.split())
-    assert show(ITEMS[0], "cut:5").cut_words == words - 5
-    assert show(ITEMS[0], "none").item.passage == ""
-    assert show(ITEMS[0], f"cut:{words}").cut_words == 0
+    words = len(the_items()[0].passage.split())
+    assert show(the_items()[0], "cut:5").cut_words == words - 5
+    assert show(the_items()[0], "none").item.passage == ""
+    assert show(the_items()[0], f"cut:{words}").cut_words == 0
     with pytest.raises(ValueError, match="visibility"):
-        show(ITEMS[0], "half")
+        show(the_items()[0], "half")
 
 
 def test_equal_options_are_refused():

@@ -1,5 +1,6 @@
 """A caveat changes what unusual inputs ask for, and nothing else."""
 
+from functools import cache
 from itertools import groupby, takewhile
 
 import pytest
@@ -9,7 +10,6 @@ from tasks.minicode.caveats import NUMBER_CAVEATS, WORD_CAVEATS
 from tasks.minicode.problems import CAVEAT, LEVELS, NO_CAVEAT, MiniCode
 from tests.tasks.minicode.minicode_reader import answer
 
-PROBLEMS = MiniCode(seed=3, levels=(CAVEAT,)).items(160)
 READ = {
     "comes again": lambda values: list(dict.fromkeys(values)),
     "is repeated": lambda values: list(dict.fromkeys(values)),
@@ -22,6 +22,11 @@ READ = {
 """By words of the caveat: what is left of the input, written apart from the library."""
 
 
+@cache
+def the_problems():
+    return MiniCode(seed=3, levels=(CAVEAT,)).items(160)
+
+
 def _without_caveat(problem):
     """The statement without its last sentence, and how that sentence reads an input."""
     statement, caveat = problem.statement.removesuffix(".").rsplit(". ", 1)
@@ -30,7 +35,7 @@ def _without_caveat(problem):
 
 
 def test_expected_outputs_are_those_of_the_easy_problem_on_the_input_that_the_caveat_leaves():
-    for problem in PROBLEMS:
+    for problem in the_problems():
         statement, read = _without_caveat(problem)
         for test in problem.tests:
             expected = answer(statement, " ".join(read(test["input"].split())))
@@ -38,12 +43,12 @@ def test_expected_outputs_are_those_of_the_easy_problem_on_the_input_that_the_ca
 
 
 def test_a_program_that_passes_the_caveat_over_is_subtly_wrong():
-    for problem in PROBLEMS:
+    for problem in the_problems():
         assert NO_CAVEAT in {mutant.bug for mutant in problem.subtly_wrong()}
 
 
 def test_every_caveat_is_drawn_and_is_part_of_the_group():
-    drawn = {(p.group.split(":")[0], p.group.split("; ")[1]) for p in PROBLEMS}
+    drawn = {(p.group.split(":")[0], p.group.split("; ")[1]) for p in the_problems()}
     numbers, words = ({part.name for part in some} for some in (NUMBER_CAVEATS, WORD_CAVEATS))
     assert drawn == {("numbers", name) for name in numbers} | {("words", name) for name in words}
 
@@ -65,7 +70,7 @@ def test_groups_of_the_two_sides_are_apart(split):
 def test_most_simple_inputs_do_not_bring_the_caveat_into_play():
     passes = [
         dict(zip((t["input"] for t in p.tests), m.passes, strict=True))[check["input"]]
-        for p in PROBLEMS
+        for p in the_problems()
         for m in p.mutants
         if m.bug == NO_CAVEAT
         for check in simple_checks(p)
