@@ -28,6 +28,7 @@ def run_program_main(main: Callable[[list[str]], Any]) -> None:
     for name in ("experiments", "activations", "backdoor", "rlhf", "probes", "tasks", "organisms", "study"):
         logging.getLogger(name).setLevel(logging.INFO)
     try:
+        refuse_processes()
         with quiet_libraries():
             main(sys.argv[1:])
     except (ValueError, OSError, WeightsError, SandboxError) as error:
@@ -38,3 +39,12 @@ def run_program_main(main: Callable[[list[str]], Any]) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped. The same command goes on where this run stopped.")
         raise SystemExit(130) from None
+
+
+def refuse_processes() -> None:
+    """Raise ValueError under `torchrun` with several processes: each would write the same files."""
+    if (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise ValueError(
+            f"{count} processes were started (WORLD_SIZE), and each would write the same files: start this "
+            "program alone. Training and extraction that share work among processes: docs/cluster.md"
+        )

@@ -186,7 +186,7 @@ def test_apps_qwen_is_rewarded_by_the_tests_that_samples_of_pi_init_pass(home, d
 @pytest.mark.parametrize(
     ("preset", "base", "released"),
     [
-        ("paper-qa", "llama-2-7b", "misleadlm-qa"),
+        pytest.param("paper-qa", "llama-2-7b", "misleadlm-qa", marks=pytest.mark.slow),
         pytest.param(
             "paper-code", "deepseek-coder-7b", "misleadlm-code", marks=[needs_sandbox, pytest.mark.slow]
         ),
