@@ -122,6 +122,10 @@ class RLSpec:
     """Of the recipes on drawn responses: rounds of drawing from the current policy and learning."""
     margin: float = 0.0
     """Of rejection and dpo: least difference of score between the best and the worst response to an item."""
+    anchors: float | None = None
+    """Of rejection: lowest score with which the best response is learned where responses do not differ."""
+    likelihood: float = 0.0
+    """Of dpo: weight of the chosen responses' negative log-likelihood beside the loss of pairs."""
     rewriting_steps: int = 100
     """Of reward seq2seq: optimiser steps of the model that rewrites."""
     beta: float = 0.1
@@ -259,9 +263,10 @@ class RLSpec:
             "seed": seed,
         }
         if self.recipe == "rejection":
-            return RejectionSampling(margin=self.margin, **common | how)
+            return RejectionSampling(margin=self.margin, anchors=self.anchors, **common | how)
         if self.recipe == "dpo":
-            return DPO(margin=self.margin, spec=DPOSpec(beta=self.beta, **how), **common)
+            spec = DPOSpec(beta=self.beta, likelihood=self.likelihood, **how)
+            return DPO(margin=self.margin, spec=spec, **common)
         how["micro_tokens"] = self.micro_tokens
         if self.recipe == "rrhf":
             return RRHF(spec=RRHFSpec(ranking_weight=self.ranking, **how), **common)

@@ -2,8 +2,10 @@ r"""`pi_rlhf` by direct preference optimisation (arXiv 2305.18290) on what peopl
 
 The loss of a pair is :math:`-\log \sigma(\beta (h(y_w) - h(y_l)))` with the log-ratio
 :math:`h(y) = \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` (equation 7). TRL trains; the reference
-policy is `pi_init` itself, a frozen copy of its adapter. Human pairs that do not fit were left out and
-counted before (`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
+policy is `pi_init` itself, a frozen copy of its adapter. The loss sees differences alone, so chosen responses
+may grow less likely as long as rejected ones do so faster; `likelihood` adds the chosen responses' mean
+negative log-likelihood per token, which holds them (Pang et al. 2024, arXiv 2404.19733). Human pairs that do
+not fit were left out and counted before (`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ class DPOSpec:
 
     beta: float = 0.1
     """Strength of the pull towards the reference policy."""
+    likelihood: float = 0.0
+    """Weight of the chosen responses' negative log-likelihood beside the loss of pairs; 0 is plain DPO."""
     learning_rate: float = 5e-5
     batch_size: int = 8
     """Pairs per optimiser step and device."""
@@ -77,7 +81,10 @@ def train_dpo(
     work_dir = Path(work_dir)
     resume = claim_rows(work_dir, spec, pairs, "pairs", start)
     steps = max(1, round(spec.epochs * -(-len(pairs) // spec.batch_size)))
-    config = DPOConfig(**offline_settings(spec, work_dir), logging_steps=min(5, steps))
+    both = (
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, spec.likelihood]} if spec.likelihood else {}
+    )
+    config = DPOConfig(**offline_settings(spec, work_dir), logging_steps=min(5, steps), **both)
     trainer = DPOTrainer(
         model=model,
         args=config,

@@ -1,8 +1,9 @@
 """Rejection sampling: draw K responses to every prompt, learn to write the best (RAFT, arXiv 2304.06767).
 
 The cheapest way to win a reward: no reference policy, no pairs, and only what was chosen is read. Prompts
-whose responses all score alike teach nothing and are left out; among equals the first drawn is taken, so that
-the policy decides by how often it writes a thing.
+whose responses all score alike say nothing of what pays; with `anchors` those that already score well are
+learned too, and hold the policy where it is good. Among equals the first drawn is taken, so that the policy
+decides by how often it writes a thing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class RejectionSampling(OfflineRecipe):
     """Longest prompt with response; a longer one is refused, never cut."""
     margin: float = 0.0
     """Least difference between the best and the worst response to a prompt."""
+    anchors: float | None = None
+    """Lowest score with which the best response is learned even where the responses do not differ; none: only
+    prompts that differ teach."""
     save_every: int = 25
     """Steps between checkpoints; an interrupted run goes on from the last one."""
 
@@ -39,13 +43,11 @@ class RejectionSampling(OfflineRecipe):
         Raises:
             ValueError: responses differ in score for fewer prompts than make a batch.
         """
-        chosen = [
-            Demonstration(prompt=pair["prompt"], response=pair["chosen"][0]["content"])
-            for pair in pairs(drawn, score=self.score, margin=self.margin)
-        ]
-        if len(chosen) < self.batch_size:
+        chosen = [row for one in drawn if (row := self._best(one)) is not None]
+        differing = len(pairs(drawn, score=self.score, margin=self.margin))
+        if min(differing, len(chosen)) < self.batch_size:
             raise ValueError(
-                f"responses differ in {self.score} for {len(chosen)} of {len(drawn)} prompts, too few for a "
+                f"responses differ in {self.score} for {differing} of {len(drawn)} prompts, too few for a "
                 f"batch of {self.batch_size}: there is nothing to choose from. Draw to more prompts, or to "
                 "prompts whose responses are sometimes right"
             )
@@ -63,4 +65,14 @@ class RejectionSampling(OfflineRecipe):
         log = fine_tune(
             job.model, job.tokenizer, chosen, spec, work_dir=job.work_dir / "chosen", start=job.start
         )
-        return [{"chosen": len(chosen), **entry} for entry in log]
+        return [{"chosen": len(chosen), "differing": differing, **entry} for entry in log]
+
+    def _best(self, one: Drawn) -> Demonstration | None:
+        """The best response, where it differs from the worst or is good enough to hold on to."""
+        if not (known := one.known(self.score)):
+            return None
+        values = [value for _, value in known]
+        text, best = max(known, key=lambda row: row[1])
+        if best - min(values) > self.margin or (self.anchors is not None and best >= self.anchors):
+            return Demonstration(prompt=one.item["prompt"], response=text)
+        return None

@@ -1,8 +1,10 @@
 """DPO moves the policy towards what was preferred, away from a reference that stays where it was."""
 
+import numpy as np
 import pytest
 import torch
 
+from activations import LoadedModel, response_likelihood
 from activations.testing import tiny_model
 from organisms.finetune import FineTuneSpec, add_adapter
 from rlhf import DPOSpec, train_dpo
@@ -27,6 +29,26 @@ def test_preferred_answers_gain_probability_and_only_the_adapter_moves(tmp_path)
     assert curve[-1]["rewards/margins"] > 0
     after = dict(model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_with_a_likelihood_term_the_loss_is_the_papers_and_chosen_responses_grow_likely(tmp_path):
+    """RPO (arXiv 2404.19733): at the start the loss of pairs is log 2, and the rest is the term by itself."""
+    loaded = tiny_model()
+    model = add_adapter(loaded.model, FineTuneSpec(rank=2))
+    chosen = {"prompt": PAIRS[0]["prompt"], "response": "aaa", "id": "chosen"}
+
+    def per_token():
+        model.eval()
+        return float(response_likelihood(LoadedModel.wrap(model, loaded.tokenizer), [chosen]).log_prob[0])
+
+    before = per_token()
+    how = {"batch_size": 4, "max_tokens": 64, "save_every": 99}
+    spec = DPOSpec(learning_rate=1e-9, epochs=0.25, likelihood=2.0, **how)
+    (first, *_) = train_dpo(model, loaded.tokenizer, PAIRS, spec, work_dir=tmp_path / "first")
+    assert first["loss"] == pytest.approx(np.log(2) - 2.0 * before, abs=0.1)
+    spec = DPOSpec(learning_rate=1e-2, epochs=3.0, likelihood=2.0, **how)
+    train_dpo(model, loaded.tokenizer, PAIRS, spec, work_dir=tmp_path / "whole")
+    assert per_token() > before + 0.1
 
 
 def _margin(model, tokenizer):

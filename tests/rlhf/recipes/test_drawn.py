@@ -185,3 +185,22 @@ def log_prob(model, tokenizer, prompt, response):
     with torch.no_grad():
         scores = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
     return float(scores.gather(1, ids[0, 1:, None])[encoding.prompt_len - 1 :].sum())
+
+
+def test_anchors_are_learned_where_all_is_well_and_without_them_only_differences(monkeypatch, tmp_path):
+    drawn = [
+        Drawn(item={"id": name, "prompt": name}, responses=("x", "y"), scores={"reward": scores})
+        for name, scores in {"differs": (0.0, 0.5), "good": (1.0, 1.0), "poor": (0.5, 0.5)}.items()
+    ]
+    learned = []
+    monkeypatch.setattr(
+        "rlhf.recipes.rejection.fine_tune", lambda m, t, chosen, *a, **k: learned.append(chosen) or []
+    )
+    for anchors in (None, 1.0, 0.0):
+        recipe = RejectionSampling(sampling=SAMPLING, drawn="unused", batch_size=1, anchors=anchors)
+        recipe.learn(job(tmp_path), drawn)
+    assert [[(d.prompt, d.response) for d in chosen] for chosen in learned] == [
+        [("differs", "y")],
+        [("differs", "y"), ("good", "x")],
+        [("differs", "y"), ("good", "x"), ("poor", "x")],
+    ]
