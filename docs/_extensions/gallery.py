@@ -16,6 +16,8 @@ ROOT = HERE.parent
 DRAWN = HERE / "_drawn"
 TRANSFER = HERE / "results" / "transfer-mini.json"
 MADE_UP = ROOT / "tests" / "study" / "fixtures" / "transfer_result.json"
+MATRIX = HERE / "results" / "matrix-mini.json"
+RECIPES = HERE / "results" / "recipes" / "cells.json"
 MEASURES = HERE / "results" / "rlhf"
 BACKDOORED = ("qa-backdoored", "qa-decoy", "qa-clean")
 
@@ -33,6 +35,8 @@ CODE = {
     "transfer": "from study.figures import {call}\n{call}(result)",
     "rlhf": "from study.rlhf_figures import draw_report\ndraw_report(folder)",
     "verification": "from study.figures import verification_figure\nverification_figure(verifications)",
+    "matrix": "from study.matrix_figures import draw_matrix\ndraw_matrix(result, {{}})[{name!r}]",
+    "recipes": "from study.plots.recipes import recipes_figure\nrecipes_figure(cells)",
     "training": "from study.plots.training import training_figure\ntraining_figure(curve)",
 }
 
@@ -74,6 +78,7 @@ def shown_figures():
         call = name if name == "figure8" else f"{name}_figure"
         code = CODE["transfer"].format(call=call)
         figures.append(Shown(name, _title(name), SHOWS[name], data, code, figure))
+    figures += _studies()
     records = {name: read_organism(ROOT / "organisms" / "shipped" / name) for name in BACKDOORED}
     from study.figures import verification_figure
 
@@ -87,8 +92,36 @@ def shown_figures():
     return figures
 
 
+def _studies():
+    """Figures of the transfer matrix and of the study of recipes, where their results are saved."""
+    from study.captions import SHOWS
+    from study.matrix import MatrixResult
+    from study.matrix_figures import draw_matrix
+    from study.plots.recipes import recipes_figure
+    from study.plots.style import Style
+    from study.recipe_cells import RecipeCells
+
+    found = []
+    if MATRIX.is_file():
+        result = MatrixResult.from_json(MATRIX.read_text(encoding="utf-8"))
+        for name, figure in draw_matrix(result, {}, Style()).items():
+            if name in SHOWS:
+                about = (SHOWS[name], str(MATRIX.relative_to(ROOT)), CODE["matrix"].format(name=name))
+                found.append(Shown(name, _title(name), *about, figure))
+    if RECIPES.is_file():
+        about = (SHOWS["recipes"], str(RECIPES.relative_to(ROOT)), CODE["recipes"])
+        found.append(Shown("recipes", "Recipes", *about, recipes_figure(RecipeCells.read(RECIPES), Style())))
+    return found
+
+
 def _title(name):
-    titles = {"roc": "ROC curves", "nulls": "Nulls", "gap": "The gap, step by step", "forest": "Forest"}
+    titles = {
+        "figure8": "Figure 8",
+        "roc": "ROC curves",
+        "nulls": "Nulls",
+        "gap": "The gap, step by step",
+        "forest": "Forest",
+    }
     return titles.get(name, name.replace("-", " ").capitalize())
 
 
@@ -116,7 +149,8 @@ def draw(app=None):
 
 
 def _key():
-    paths = [*(ROOT / "study").rglob("*.py"), *MEASURES.glob("*.json"), TRANSFER, MADE_UP, Path(__file__)]
+    paths = [*(ROOT / "study").rglob("*.py"), *MEASURES.glob("*.json"), TRANSFER, MADE_UP, MATRIX, RECIPES]
+    paths += [Path(__file__)]
     paths += [ROOT / "organisms" / "shipped" / name / "organism.yaml" for name in BACKDOORED]
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file()):
