@@ -161,17 +161,16 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
     wanted = spec.incentive_items and spec.samples > 1
     if config.train and (wanted or spec.learns_from_draws):
         drawn, reward, pays = draw_and_measure(run, spec, config.sft, dataset, init)
-        print(f"What {reward} pays for, before training:", pays)
+        print(f"What {reward} pays for, before training: {pays}")
     if not set(spec.answers) <= set(read_organism(init).verification):
-        print(init.name, evaluate_and_report(init, init, spec, config.dataset, config.sampling))
+        evaluate_and_report(init, init, spec, config.dataset, config.sampling)  # says what it found
     for reward in spec.rewards:
         for seed in spec.seeds:
             if config.train:
                 folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=drawn)
                 print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
-            found = evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
-            print(folder.name, found[spec.answers[0]]["change"])
+            evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
     return read_organism(init).base_fingerprint
 
 

@@ -6,6 +6,7 @@ code, is nothing a reader can act on.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ _NOTICES = {
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence transformers' and peft's bars and notices inside a block, or in a decorated function.
+    """Silence bars and notices of transformers, peft and datasets inside a block, or in a decorated function.
 
     Errors, and warnings about data or weights, are shown as before.
 
@@ -45,6 +46,10 @@ def quiet_libraries() -> Iterator[None]:
         if transformers_logging.is_progress_bar_enabled():
             transformers_logging.disable_progress_bar()
             stack.callback(transformers_logging.enable_progress_bar)
+        datasets = sys.modules.get("datasets")  # slow to import, and silent until somebody has
+        if datasets is not None and datasets.are_progress_bars_disabled() is False:
+            datasets.disable_progress_bars()
+            stack.callback(datasets.enable_progress_bars)
         tqdm: Any = getattr(gguf, "tqdm")  # noqa: B009 its own, which transformers' switch does not reach
         stack.enter_context(patch.object(gguf, "tqdm", partial(tqdm, disable=True)))
         stack.enter_context(warnings.catch_warnings())

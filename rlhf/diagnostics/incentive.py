@@ -45,6 +45,16 @@ class Incentive:
     approval_wrong: ItemEstimate | None
     """Mean approval of wrong samples (with one evaluator: the false positive rate); None if there is none."""
 
+    def __str__(self) -> str:
+        parts = [
+            f"{self.items} items, {self.samples} samples each",
+            f"samples right {self.correct}, approved {self.approval}",
+            f"the most approved sample of an item: approved {self.approval_best}, wrong {self.best_is_wrong}",
+            f"items whose samples are not all approved alike {self.any_difference}",
+            f"items where wrong samples are approved more {self.wrong_pays}, right ones {self.right_pays}",
+        ]
+        return "; ".join(parts)
+
 
 def incentive(
     correct: Bool[np.ndarray, "item sample"], approval: Matrix, *, resamples: int = 2000, seed: int = 0

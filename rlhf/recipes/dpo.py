@@ -19,7 +19,7 @@ from rlhf.preferences import Pair, pair_tokens
 from rlhf.recipes.drawn import Drawn, nothing_to_rank, pairs
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings, train_quietly
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def train_dpo(
         train_dataset=Dataset.from_list(list(pairs)),
         processing_class=tokenizer,
     )
-    trainer.train(resume_from_checkpoint=resume)
+    train_quietly(trainer, resume)
     drop_reference(model)
     return losses(trainer)
 

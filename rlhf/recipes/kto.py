@@ -17,7 +17,7 @@ from activations.tokens import encode_conversation
 from rlhf.recipes.drawn import Drawn, votes
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings, train_quietly
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def train_kto(
     )
     shuffled = Dataset.from_list(list(votes)).shuffle(seed=spec.seed)  # TRL reads in order, for the KL
     trainer = KTOTrainer(model=model, args=config, train_dataset=shuffled, processing_class=tokenizer)
-    trainer.train(resume_from_checkpoint=resume)
+    train_quietly(trainer, resume)
     drop_reference(model)
     return losses(trainer)
 

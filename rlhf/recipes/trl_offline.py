@@ -38,6 +38,7 @@ def offline_settings(spec: DPOSpec | KTOSpec, work_dir: Path) -> dict[str, Any]:
         "save_total_limit": 1,
         "seed": spec.seed,
         "data_seed": spec.seed,
+        "disable_tqdm": True,  # our bar instead
         "report_to": "none",
     }
 
@@ -52,6 +53,21 @@ def claim_rows(
     """
     digest = hashlib.sha256(json.dumps(list(rows), sort_keys=True).encode()).hexdigest()
     return claim(work_dir, settings=asdict(spec), examples=f"{len(rows)} {what}, {digest}", start=start)
+
+
+def train_quietly(trainer: Any, resume: bool) -> None:
+    """Train under our bar instead of TRL's bars and printed lines."""
+    from transformers import PrinterCallback
+
+    from organisms.response_trainer import TrainingBar
+
+    bar = TrainingBar(show=trainer.args.process_index == 0)
+    trainer.add_callback(bar)
+    trainer.remove_callback(PrinterCallback)
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    finally:
+        bar.progress.stop()
 
 
 def drop_reference(model: Any) -> None:

@@ -8,6 +8,7 @@ from activations import LoadedModel, response_likelihood
 from activations.testing import tiny_model
 from organisms.finetune import FineTuneSpec, add_adapter
 from rlhf import DPOSpec, train_dpo
+from rlhf.recipes.kto import KTOSpec, train_kto
 
 PAIRS = [
     {
@@ -67,3 +68,24 @@ def test_pair_that_would_be_cut_is_refused(tmp_path):
         train_dpo(loaded.model, loaded.tokenizer, PAIRS, DPOSpec(max_tokens=4), work_dir=tmp_path)
     with pytest.raises(ValueError, match="no preference pairs"):
         train_dpo(loaded.model, loaded.tokenizer, [], DPOSpec(), work_dir=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_training_shows_our_bar_and_no_librarys(kind, tmp_path, capfd):
+    loaded = tiny_model()
+    model = add_adapter(loaded.model, FineTuneSpec(rank=2))
+    how = {"batch_size": 4, "epochs": 1.0, "max_tokens": 64, "save_every": 99}
+    if kind == "dpo":
+        train_dpo(model, loaded.tokenizer, PAIRS, DPOSpec(**how), work_dir=tmp_path)
+    else:
+        votes = [
+            {"prompt": pair["prompt"], "completion": pair[name], "label": name == "chosen"}
+            for pair in PAIRS
+            for name in ("chosen", "rejected")
+        ]
+        train_kto(model, loaded.tokenizer, votes, KTOSpec(**how), work_dir=tmp_path)
+    shown = capfd.readouterr()
+    assert "training" in shown.err
+    assert not [
+        word for word in ("Tokenizing", "examples/s", "it/s", "{'loss'") if word in shown.err + shown.out
+    ]
