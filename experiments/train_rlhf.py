@@ -168,7 +168,8 @@ def make_by_reward(run: Run[TrainRLHF], dataset: Dataset, init: Path) -> str:
         for seed in spec.seeds:
             if config.train:
                 folder, result = optimise(run, spec, config.sft, dataset, init, reward, seed, drawn=drawn)
-                print(f"{folder.name}: {len(result.rounds)} rounds; {result.stopped or 'all of them'}")
+                ended = result.stopped or f"{len(result.rounds)} lines in its rounds.jsonl"
+                print(f"{folder.name} is trained; {ended}")
             folder = init.with_name(organism_name(config.name, reward, spec, seed))
             evaluate_and_report(folder, init, spec, config.dataset, config.sampling)
     return read_organism(init).base_fingerprint
