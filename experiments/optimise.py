@@ -45,6 +45,7 @@ from organisms.record import (
     library_versions,
     organism_transcripts,
     read_organism,
+    save_answers,
     save_organism,
     write_record,
 )
@@ -308,7 +309,10 @@ def evaluate_and_report(
                 organism=record.name,
                 sampling=how,
             )
-            save_transcripts(rows, folder / file)
+            if file == TRANSCRIPTS:
+                save_answers(folder, record, rows)
+            else:
+                save_transcripts(rows, folder / file)
         before = _kept(init, file) if init != folder else None
         report = approval_report(dataset.items, rows, spec.measuring_pool(dataset_spec.task), before=before)
         found[name] = dataclasses.asdict(report)
