@@ -66,7 +66,7 @@ def measure_fit(family: Family, rows: int, width: int, n_folds: int) -> float:
 def show_fits(plan: FitPlan, cells: int, console: Console) -> None:
     """Print what is left to fit."""
     there = cells - plan.cells
-    words = f"{cells} rows of the matrix to compute" if not there else (
+    words = f"{cells} {'row' if cells == 1 else 'rows'} of the matrix to compute" if not there else (
         f"{plan.cells} of {cells} rows of the matrix to compute, {there} are on disk"
     )  # fmt: skip
     if plan.cells:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import typecheck
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +14,9 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))  # pytest's plugins have loaded NumPy's library by now
 typecheck.check_shapes()
+# how fast inputs are made says something of the machine and its other work, nothing of the code
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
