@@ -7,7 +7,10 @@ from pathlib import Path
 from sophistry.records import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkout, or the folder that the packages were installed into."""
+"""The checkout, or the folder that the packages were installed into.
+
+:meta hide-value:
+"""
 
 
 def find_path(reference: str, what: str) -> Path:
