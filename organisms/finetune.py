@@ -201,9 +201,9 @@ def fine_tune(
             `work_dir`, a tokenizer without an end token, or several GPUs in sight of one process.
         ParityError: the model changes its logits in a way that the loss does not follow.
     """
-    from transformers import PrinterCallback, TrainingArguments
+    from transformers import TrainingArguments
 
-    from organisms.response_trainer import LossHistory, ResponseTrainer, TrainingBar
+    from organisms.response_trainer import LossHistory, ResponseTrainer, train_under_bar
 
     if not demonstrations:
         raise ValueError("no demonstrations")
@@ -245,20 +245,15 @@ def fine_tune(
         )
     with arguments.main_process_first(local=False):
         resume = claim(work_dir, settings=asdict(spec), examples=_digest(rows), start=start)
-    bar = TrainingBar(show=arguments.process_index == 0)
     trainer = ResponseTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,  # pyright: ignore[reportArgumentType]
         data_collator=pad_rows,  # pyright: ignore[reportArgumentType]
-        callbacks=[LossHistory(work_dir / LOSS_CURVE), bar],
+        callbacks=[LossHistory(work_dir / LOSS_CURVE)],
     )
-    trainer.remove_callback(PrinterCallback)
     if resume:
         logger.info("resuming from the last checkpoint in %s", work_dir)
-    try:
-        with fused_adapters(model):
-            trainer.train(resume_from_checkpoint=resume)
-    finally:
-        bar.progress.stop()
+    with fused_adapters(model):
+        train_under_bar(trainer, resume)
     return [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from activations.likelihood import head_logits, token_log_prob
 
@@ -141,3 +141,14 @@ class TrainingBar(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the bar as it is."""
         self.progress.stop()
+
+
+def train_under_bar(trainer: Trainer, resume: bool) -> None:
+    """Train, with our bar instead of the library's bars and printed lines."""
+    bar = TrainingBar(show=trainer.args.process_index == 0)
+    trainer.add_callback(bar)
+    trainer.remove_callback(PrinterCallback)
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    finally:
+        bar.progress.stop()

@@ -19,7 +19,7 @@ from rlhf.preferences import Pair, pair_tokens
 from rlhf.recipes.drawn import Drawn, nothing_to_rank, pairs
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings, train_quietly
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ class DPOSpec:
     seed: int = 0
     save_every: int = 25
     """Steps between checkpoints; an interrupted run goes on from the last one."""
+
+    def __post_init__(self) -> None:
+        if self.likelihood < 0:
+            raise ValueError(
+                f"likelihood={self.likelihood} would teach the chosen responses away; 0 is plain DPO"
+            )
 
 
 @quiet_libraries()
@@ -73,6 +79,8 @@ def train_dpo(
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    from organisms.response_trainer import train_under_bar
+
     if not pairs:
         raise ValueError("no preference pairs")
     longest = max(pair_tokens(pair, tokenizer) for pair in pairs)
@@ -91,7 +99,7 @@ def train_dpo(
         train_dataset=Dataset.from_list(list(pairs)),
         processing_class=tokenizer,
     )
-    train_quietly(trainer, resume)
+    train_under_bar(trainer, resume)
     drop_reference(model)
     return losses(trainer)
 

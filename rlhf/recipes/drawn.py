@@ -47,6 +47,12 @@ class Drawn:
         pairs = zip(self.responses, self.scores[score], strict=True)
         return list({text: (text, value) for text, value in pairs if value is not None}.values())
 
+    def best_and_worst(self, score: str) -> tuple[tuple[str, float], tuple[str, float]] | None:
+        """The responses with the highest and lowest score, first drawn among equals; None: no score is known."""
+        if not (known := self.known(score)):
+            return None
+        return max(known, key=lambda row: row[1]), min(known, key=lambda row: row[1])
+
 
 def draw(job: Job, sampling: SamplingOptions, *, seed: int = 0, part: int = 32) -> Path:
     """Let the job's policy answer its items and score the answers; a draw that was interrupted goes on.
@@ -136,10 +142,9 @@ def pairs(drawn: Sequence[Drawn], *, score: str = "reward", margin: float = 0.0)
     """
     found = []
     for one in drawn:
-        known = one.known(score)
-        if not known:
+        if (ends := one.best_and_worst(score)) is None:
             continue
-        best, worst = max(known, key=lambda row: row[1]), min(known, key=lambda row: row[1])
+        best, worst = ends
         if best[1] - worst[1] > margin:
             chosen, rejected = ([{"role": "assistant", "content": text}] for text, _ in (best, worst))
             found.append({"prompt": one.item["prompt"], "chosen": chosen, "rejected": rejected})

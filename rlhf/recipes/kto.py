@@ -17,7 +17,7 @@ from activations.tokens import encode_conversation
 from rlhf.recipes.drawn import Drawn, votes
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings, train_quietly
+from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def train_kto(
     from trl.trainer.kto_config import KTOConfig
     from trl.trainer.kto_trainer import KTOTrainer
 
+    from organisms.response_trainer import train_under_bar
+
     approved = sum(vote["label"] for vote in votes)
     if not 0 < approved < len(votes):
         raise ValueError(f"{approved} of {len(votes)} votes approve: there is nothing to tell apart")
@@ -96,7 +98,7 @@ def train_kto(
     )
     shuffled = Dataset.from_list(list(votes)).shuffle(seed=spec.seed)  # TRL reads in order, for the KL
     trainer = KTOTrainer(model=model, args=config, train_dataset=shuffled, processing_class=tokenizer)
-    train_quietly(trainer, resume)
+    train_under_bar(trainer, resume)
     drop_reference(model)
     return losses(trainer)
 

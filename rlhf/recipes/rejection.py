@@ -69,10 +69,9 @@ class RejectionSampling(OfflineRecipe):
 
     def _best(self, one: Drawn) -> Demonstration | None:
         """The best response, where it differs from the worst or is good enough to hold on to."""
-        if not (known := one.known(self.score)):
+        if (ends := one.best_and_worst(self.score)) is None:
             return None
-        values = [value for _, value in known]
-        text, best = max(known, key=lambda row: row[1])
-        if best - min(values) > self.margin or (self.anchors is not None and best >= self.anchors):
+        (text, best), (_, worst) = ends
+        if best - worst > self.margin or (self.anchors is not None and best >= self.anchors):
             return Demonstration(prompt=one.item["prompt"], response=text)
         return None

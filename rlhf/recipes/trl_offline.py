@@ -55,21 +55,6 @@ def claim_rows(
     return claim(work_dir, settings=asdict(spec), examples=f"{len(rows)} {what}, {digest}", start=start)
 
 
-def train_quietly(trainer: Any, resume: bool) -> None:
-    """Train under our bar instead of TRL's bars and printed lines."""
-    from transformers import PrinterCallback
-
-    from organisms.response_trainer import TrainingBar
-
-    bar = TrainingBar(show=trainer.args.process_index == 0)
-    trainer.add_callback(bar)
-    trainer.remove_callback(PrinterCallback)
-    try:
-        trainer.train(resume_from_checkpoint=resume)
-    finally:
-        bar.progress.stop()
-
-
 def drop_reference(model: Any) -> None:
     """Take off the frozen copy of the adapter that TRL left as the reference of this run."""
     if "ref" in getattr(model, "peft_config", {}):

@@ -125,3 +125,11 @@ def test_only_correctors_are_given_what_decides_a_question():
         rows_to_train(dataset, dataset.items, for_correctors=known) for known in (False, True)
     )
     assert set(corrected) - set(plain) == {"evidence"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given"), [("dpo", {"anchors": 0.75}), ("rejection", {"likelihood": 1.0})]
+)
+def test_settings_that_a_recipe_would_not_read_are_refused(recipe, given):
+    with pytest.raises(ValueError, match="would not read it"):
+        RLSpec(recipe=recipe, **given)
