@@ -206,11 +206,10 @@ class RLSpec:
             raise ValueError(f"best_of_n draws once, with seed 0, got seeds {self.seeds}")
         if self.top_blocks and self.recipe not in ONLINE:
             raise ValueError(f"top_blocks={self.top_blocks} is for {' and '.join(ONLINE)}, not {self.recipe}")
-        for name, recipe in (("anchors", "rejection"), ("likelihood", "dpo")):
-            if (value := getattr(self, name)) not in (None, 0.0) and self.recipe != recipe:
+        for name, recipe, off in (("anchors", "rejection", None), ("likelihood", "dpo", 0.0)):
+            if (value := getattr(self, name)) != off and self.recipe != recipe:
                 raise ValueError(
-                    f"{name}={value} is for {recipe}, and {self.recipe} would not read it: "
-                    f"say {name}={'none' if name == 'anchors' else 0}"
+                    f"{name}={value} is for {recipe}, and {self.recipe} would not read it: leave {name} at {off}"
                 )
         if self.learns_from_draws:  # numbers that a recipe refuses are refused before anything is drawn
             self.offline(0, Path("drawn"), "reward")

@@ -48,7 +48,7 @@ class Drawn:
         return list({text: (text, value) for text, value in pairs if value is not None}.values())
 
     def best_and_worst(self, score: str) -> tuple[tuple[str, float], tuple[str, float]] | None:
-        """The responses with the highest and lowest score, first drawn among equals; None: no score is known."""
+        """The responses with highest and lowest score, first drawn among equals; None: no score is known."""
         if not (known := self.known(score)):
             return None
         return max(known, key=lambda row: row[1]), min(known, key=lambda row: row[1])
