@@ -209,7 +209,7 @@ class RLSpec:
         for name, recipe, off in (("anchors", "rejection", None), ("likelihood", "dpo", 0.0)):
             if (value := getattr(self, name)) != off and self.recipe != recipe:
                 raise ValueError(
-                    f"{name}={value} is for {recipe}, and {self.recipe} would not read it: leave {name} at {off}"
+                    f"{name}={value} is for {recipe}; {self.recipe} would not read it: leave {name} at {off}"
                 )
         if self.learns_from_draws:  # numbers that a recipe refuses are refused before anything is drawn
             self.offline(0, Path("drawn"), "reward")
