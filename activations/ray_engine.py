@@ -59,6 +59,8 @@ def compute_with_ray(
             max_task_retries=RETRIES,
             **resources,
         )
+        results.context.enable_progress_bars = False  # ours is the one that is shown
+        results.context.print_on_execution_start = False
         for batch in results.iter_batches(batch_size=None):
             advance(int(sum(batch["tokens"])))
     except ray.exceptions.RayError as error:

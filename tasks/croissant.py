@@ -64,7 +64,7 @@ def croissant(path: Path, card: DataCard) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: its first line is no JSON.
+        ValueError: a line is no JSON.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "transcripts.jsonl"
@@ -104,7 +104,7 @@ def croissant(path: Path, card: DataCard) -> dict[str, Any]:
                 "name": "transcripts",
                 "description": "One prompt, one response of a language model, and its labels.",
                 "key": {"@id": "transcripts/id"},
-                "field": [_field(name, doc, path.name) for name, doc in _documented(data).items()],
+                "field": _described(data, path.name),
             }
         ],
     }
@@ -117,25 +117,48 @@ def save_croissant(path: Path, card: DataCard) -> Path:
     return beside
 
 
-def _documented(data: bytes) -> dict[str, str]:
-    """What the fields that the file's rows have mean; files of version 0.1 lack some."""
-    documented, first = describe_fields(Transcript), json.loads(data.partition(b"\n")[0])
-    return {field.name: documented[field.name][1] for field in fields(Transcript) if field.name in first}
+def _described(data: bytes, file: str) -> list[dict[str, Any]]:
+    """The fields that the file's rows have (files of version 0.1 lack some), each as its values are."""
+    rows = [json.loads(line) for line in data.splitlines() if line.strip()]
+    documented = describe_fields(Transcript)
+    found = []
+    for name in (field.name for field in fields(Transcript) if field.name in rows[0]):
+        place = {"fileObject": {"@id": file}, "extract": {"column": name}}
+        shape = _shape(f"transcripts/{name}", [row.get(name) for row in rows], place, _data_type(name))
+        if shape is not None:
+            found.append(_field(f"transcripts/{name}", documented[name][1]) | shape)
+    return found
 
 
-def _field(name: str, doc: str, file: str) -> dict[str, Any]:
-    return {
-        "@type": "cr:Field",
-        "@id": f"transcripts/{name}",
-        "name": name,
-        "description": doc,
-        "dataType": _data_type(name),
-        "source": {"fileObject": {"@id": file}, "extract": {"jsonPath": f"$.{name}"}},
-    }
+def _shape(ref: str, values: list[Any], place: dict[str, Any], plain: str) -> dict[str, Any] | None:
+    """Type and source of a column: plain, or parts of records (a chat's messages, `extra`).
+
+    None for what Croissant has no type for: text in one row and a chat in another, or records without parts.
+    """
+    known = [value for value in values if value is not None]
+    records = [part for value in known for part in (value if isinstance(value, list) else [value])]
+    if not any(isinstance(one, dict | list) for one in known):
+        return {"dataType": plain, "source": place}
+    if len({type(value) for value in known}) > 1 or not all(isinstance(one, dict) for one in records):
+        return None
+    inside = {name: [record.get(name) for record in records] for record in records for name in record}
+    parts = []
+    for name, held in inside.items():
+        single = [one for value in held for one in (value if isinstance(value, list) else [value])]
+        types = {_TYPES.get(type(one)) for one in single if one is not None}
+        if len(types) == 1 and None not in types:
+            part = _field(f"{ref}/{name}", f"{name} of {ref.rpartition('/')[2]}.")
+            part |= {"dataType": types.pop(), "source": place | {"transform": {"jsonPath": name}}}
+            parts.append(part | ({"repeated": True} if len(single) > len(held) else {}))
+    return {"subField": parts} | ({"repeated": True} if isinstance(known[0], list) else {}) if parts else None
+
+
+def _field(ref: str, doc: str) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": ref, "name": ref.rpartition("/")[2], "description": doc}
 
 
 def _data_type(name: str) -> str:
-    """Type of a field; what may be text or structure (a prompt, `extra`) is text to Croissant, as JSON."""
+    """Type of a field that holds one value per row."""
     hint = typing.get_type_hints(Transcript)[name]
     choices = [choice for choice in typing.get_args(hint) or (hint,) if choice is not type(None)]
     return _TYPES.get(choices[0], "sc:Text") if len(choices) == 1 else "sc:Text"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from activations import extract, load_model, ray_engine
+from activations.ray_engine import ShardActor
 from activations.testing import tiny_model
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra")
@@ -73,8 +74,16 @@ def test_shards_of_a_lost_worker_are_computed_again(
 def test_a_worker_that_always_fails_is_reported_and_what_was_written_is_kept(
     tmp_path, rows, saved_model, cluster, small_work, monkeypatch
 ):
+    local = extract(saved_model, rows, store=tmp_path / "local", progress=False)
     monkeypatch.setattr(ray_engine, "ShardActor", ray_workers.BrokenActor)
-    monkeypatch.setenv("SOPHISTRY_RAY_CPUS", "2")  # one worker, so that the first shard is written before
     with pytest.raises(ray_engine.RayWorkerError, match="does not fit"):
         extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
-    assert [path.name for path in (tmp_path / "ray").glob("*.part/shard-*")] == ["shard-00000.safetensors"]
+    kept = {path.name for path in (tmp_path / "ray").glob("*.part/shard-*")}
+    assert kept <= {
+        "shard-00000.safetensors"
+    }  # whether it was written before the other failed is Ray's choice
+
+    monkeypatch.setattr(ray_engine, "ShardActor", ray_workers.LateActor if kept else ShardActor)
+    far = extract(saved_model, rows, store=tmp_path / "ray", engine="ray", progress=False)
+    for file in local.path.iterdir():
+        assert file.read_bytes() == (far.path / file.name).read_bytes()

@@ -31,3 +31,11 @@ class BrokenActor(ShardActor):
         if batch["shard"].tolist() != [0]:
             raise MemoryError("row 'x' does not fit")
         return super().__call__(batch)
+
+
+class LateActor(ShardActor):
+    """A worker for what a first run left: the first shard is not asked for again."""
+
+    def __call__(self, batch):
+        assert batch["shard"].tolist() != [0]
+        return super().__call__(batch)
