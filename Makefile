@@ -46,6 +46,9 @@ backdoor: $(INSTALLED) ## retrain the backdoored, decoy and clean organisms (pro
 rlhf: $(INSTALLED) ## retrain the pi_init and pi_rlhf organisms (programs: ARGS="--preset mini-code")
 	$(BIN)/python experiments/train_rlhf.py $(ARGS)
 
+# Compiled code is kept, whatever the shell says: the workers and the programs they start share it.
+test test-gpu test-all: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(INSTALLED) ## the test suite: offline, CPU, all cores, a few minutes (ARGS="-k transfer")
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 

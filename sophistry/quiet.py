@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -26,10 +27,11 @@ _NOTICES = {
 
 
 @contextmanager
-def quiet_libraries() -> Iterator[None]:
+def quiet_libraries(*uses: str) -> Iterator[None]:
     """Silence bars and notices of transformers, peft and datasets inside a block, or in a decorated function.
 
-    Errors, and warnings about data or weights, are shown as before.
+    Errors, and warnings about data or weights, are shown as before. `datasets` is slow to import and is only
+    silenced where somebody has imported it already: a block that imports it says so (`uses`).
 
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as shown:
@@ -46,7 +48,9 @@ def quiet_libraries() -> Iterator[None]:
         if transformers_logging.is_progress_bar_enabled():
             transformers_logging.disable_progress_bar()
             stack.callback(transformers_logging.enable_progress_bar)
-        datasets = sys.modules.get("datasets")  # slow to import, and silent until somebody has
+        for name in uses:
+            import_module(name)
+        datasets = sys.modules.get("datasets")
         if datasets is not None and datasets.are_progress_bars_disabled() is False:
             datasets.disable_progress_bars()
             stack.callback(datasets.enable_progress_bars)

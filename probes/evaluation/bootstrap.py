@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import norm
 
-from probes.evaluation.arrays import Scores
+from probes.evaluation.arrays import Labels, Scores
 from probes.evaluation.delong import delong_interval
 from probes.evaluation.groups import group_members
 from probes.evaluation.intervals import AurocInterval, newcombe_difference
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["GroupBootstrap", "bootstrap_auroc", "bootstrap_difference", "has_spread", "interval_of_draws"]
 
 _CHUNK = 1_000_000  # weights held at once by the bootstrap, in numbers
+_PAIRED = 1_000  # rows up to which pairs of groups are counted first
 
 
 class GroupBootstrap:
     """Draws of whole groups, shared by every score on the same rows, so that differences are paired.
 
-    A draw is an integer weight per row, and the weighted AUROC equals that of the resampled rows exactly:
-    no activation or score is ever copied. Draws without one of the classes are drawn again and counted.
+    A draw is an integer weight per group, and the weighted AUROC equals that of the resampled rows exactly:
+    no activation or score is ever copied. Of few rows it is a quadratic form in the weights: how often a
+    positive of one group beats a negative of another is counted once, for all draws. Draws without one of the classes are drawn again and counted.
 
     >>> resample = GroupBootstrap([0, 1, 0, 1], ["a", "a", "b", "b"], n_draws=100, seed=0)
     >>> resample.draws(np.array([[0.1, 0.9, 0.2, 0.3]])).shape
@@ -46,8 +48,8 @@ class GroupBootstrap:
         self.n_draws = n_draws
         if self.n_groups < 2:
             raise ValueError("all rows are of one group; an interval needs at least two groups")
-        positive = np.bincount(self.member, weights=self.y, minlength=self.n_groups)
-        negative = np.bincount(self.member, weights=1 - self.y, minlength=self.n_groups)
+        self.positive = np.bincount(self.member, weights=self.y, minlength=self.n_groups)
+        self.negative = np.bincount(self.member, weights=1 - self.y, minlength=self.n_groups)
         rng = np.random.default_rng([seed, len(self.y), self.n_groups])
         kept: list[np.ndarray] = []
         found = drawn = 0
@@ -56,7 +58,7 @@ class GroupBootstrap:
             chosen += self.n_groups * np.arange(n_draws)[:, None]
             batch = np.bincount(chosen.ravel(), minlength=n_draws * self.n_groups)
             batch = batch.reshape(n_draws, self.n_groups)
-            usable = batch[(batch @ positive > 0) & (batch @ negative > 0)]
+            usable = batch[(batch @ self.positive > 0) & (batch @ self.negative > 0)]
             drawn += n_draws
             if drawn > 100 * n_draws:
                 raise ValueError(
@@ -80,12 +82,29 @@ class GroupBootstrap:
     ) -> Float[np.ndarray, " draw"]:
         order = np.argsort(vector, kind="stable")
         y, sorted_scores, member = self.y[order], vector[order], self.member[order]
+        if len(y) <= _PAIRED:
+            return self._of_pairs(_wins(y, sorted_scores, member, self.n_groups), counts)
         step = max(1, _CHUNK // len(y))
         parts = [
             weighted_auroc(y, sorted_scores, counts[start : start + step, member], in_order=True)
             for start in range(0, len(counts), step)
         ]
         return np.concatenate(parts)
+
+    def _of_pairs(
+        self, wins: Float[np.ndarray, "group group"], counts: Float[np.ndarray, "draw group"]
+    ) -> Float[np.ndarray, " draw"]:
+        won = np.einsum("dg,dg->d", counts @ wins, counts)
+        pairs = (counts @ self.positive) * (counts @ self.negative)
+        return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+
+
+def _wins(y: Labels, scores: Scores, member: Int[np.ndarray, " row"], n: int) -> Float[np.ndarray, "n n"]:
+    """How many positives of each group (row) score above negatives of each group (column); a tie is a half."""
+    positive, negative = scores[y == 1, None], scores[y == 0]
+    beats = (positive > negative) + 0.5 * (positive == negative)
+    pair = member[y == 1, None] * n + member[y == 0]
+    return np.bincount(pair.ravel(), weights=beats.ravel(), minlength=n * n).reshape(n, n)
 
 
 def bootstrap_auroc(

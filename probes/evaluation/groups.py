@@ -38,11 +38,8 @@ def group_names(groups: Iterable[Any], what: str = "groups") -> Shaped[np.ndarra
     values = groups if isinstance(groups, np.ndarray) else list(groups)
     if not isinstance(values, np.ndarray) and len(values) and {type(value) for value in values} <= {str}:
         values = np.asarray(values)
-    if (
-        isinstance(values, np.ndarray) and values.dtype.kind in "iuU"
-    ):  # nothing can be missing: name each once
-        distinct, which = np.unique(values, return_inverse=True)
-        return np.array([_name(value) for value in distinct], dtype=np.str_)[which]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuU":  # nothing can be missing
+        return _named_once(values)
     missing = [row for row, value in enumerate(values) if is_missing(value)]
     if missing:
         rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
@@ -85,6 +82,14 @@ def is_missing(value: Any) -> bool:
         return True
     # NaN and NaT are the only values that differ from themselves.
     return isinstance(value, (Real, np.generic)) and bool(value != value)
+
+
+def _named_once(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
+    """Names of whole numbers, or of texts, each of which is named once."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.str_)
+    distinct, which = np.unique(values, return_inverse=True)
+    return np.array([_name(value) for value in distinct.tolist()], dtype=np.str_)[which]
 
 
 def _name(value: Any) -> str:

@@ -51,7 +51,7 @@ class DPOSpec:
             )
 
 
-@quiet_libraries()
+@quiet_libraries("datasets")
 def train_dpo(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,

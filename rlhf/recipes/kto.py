@@ -50,7 +50,7 @@ class KTOSpec:
             raise ValueError(f"batch_size={self.batch_size}: the KL needs a neighbour, so at least 2 votes")
 
 
-@quiet_libraries()
+@quiet_libraries("datasets")
 def train_kto(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -71,8 +72,8 @@ def headline_figure(result: TransferResult, style: Style | None = None) -> go.Fi
     chance_line(figure, upright=True)
     for row in shown:
         _draw(figure, row)
-    for row in rows:
-        _label(figure, row, style)
+    labels = [label for row in rows for label in _labels(row, style)]
+    figure.update_layout(annotations=labels)  # at once: every add_annotation checks all before it again
     low = auroc_floor(row.record.auroc for row in shown if row.record)
     level = next((e.auroc.level for e in result.evaluations), 0.95)
     figure.update_xaxes(range=[low, 1.005], title_text=f"AUROC ({level:.0%} interval)", **AUROC_TICKS)
@@ -210,26 +211,31 @@ def _hover(row: _Row, record: Evaluation | ControlScore) -> str:
     return "<br>".join(lines)
 
 
-def _label(figure: go.Figure, row: _Row, style: Style) -> None:
+def _labels(row: _Row, style: Style) -> list[dict[str, Any]]:
+    """Annotations beside a row: its name to the left, its number to the right."""
     heading = row.record is None
     shared = {"yref": "y", "y": row.y, "xref": "paper", "showarrow": False, "yanchor": "middle"}
-    color = row.color if heading else INK
-    figure.add_annotation(
-        text=row.label,
-        x=0,
-        xanchor="left",
-        xshift=-inches(_MARGIN_IN["l"] - (0.02 if heading else 0.17 if row.label.startswith(" ") else 0.1)),
-        font={"color": color, "size": points(style.points - (0 if heading else 0.5))},
-        **shared,
-    )
-    if row.record is not None:
-        text = number(row.record.auroc.value) + ("↓" if row.record.inverted else "")
-        bold = isinstance(row.record, Evaluation) and row.label == DESIGNS[Design.D1].label
-        figure.add_annotation(
-            text=f"<b>{text}</b>" if bold else text,
-            x=1,
-            xanchor="right",
-            xshift=inches(_MARGIN_IN["r"] - 0.03),
-            font={"size": points(style.points - 0.5)},
-            **shared,
-        )
+    name = {
+        "text": row.label,
+        "x": 0,
+        "xanchor": "left",
+        "xshift": -inches(
+            _MARGIN_IN["l"] - (0.02 if heading else 0.17 if row.label.startswith(" ") else 0.1)
+        ),
+        "font": {
+            "color": row.color if heading else INK,
+            "size": points(style.points - (0 if heading else 0.5)),
+        },
+    }
+    if row.record is None:
+        return [name | shared]
+    text = number(row.record.auroc.value) + ("↓" if row.record.inverted else "")
+    bold = isinstance(row.record, Evaluation) and row.label == DESIGNS[Design.D1].label
+    value = {
+        "text": f"<b>{text}</b>" if bold else text,
+        "x": 1,
+        "xanchor": "right",
+        "xshift": inches(_MARGIN_IN["r"] - 0.03),
+        "font": {"size": points(style.points - 0.5)},
+    }
+    return [name | shared, value | shared]

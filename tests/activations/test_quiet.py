@@ -1,5 +1,6 @@
 """Other libraries' bars and deprecations stay off a person's terminal; what concerns the weights does not."""
 
+import sys
 import warnings
 
 import pytest
@@ -41,3 +42,20 @@ def test_bars_are_as_before_afterwards():
 def test_other_warnings_are_still_shown():
     with pytest.warns(UserWarning, match="weights are odd"), quiet_libraries():
         warnings.warn("weights are odd", UserWarning, stacklevel=1)
+
+
+def test_a_library_that_the_block_is_the_first_to_import_is_silent_too(tmp_path, monkeypatch):
+    (tmp_path / "datasets.py").write_text(
+        "off = False\n"
+        "def are_progress_bars_disabled(): return off\n"
+        "def disable_progress_bars(): global off; off = True\n"
+        "def enable_progress_bars(): global off; off = False\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    del sys.modules["datasets"]  # as in a new process; what was there comes back after the test
+    with quiet_libraries("datasets"):
+        import datasets
+
+        assert datasets.are_progress_bars_disabled()
+    assert not datasets.are_progress_bars_disabled()

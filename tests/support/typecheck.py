@@ -1,13 +1,17 @@
-"""The shape checks that tests put on our packages: jaxtyping, in the modules that write array shapes.
+"""The shape checks that tests put on our packages: jaxtyping, on the functions that write array shapes.
 
-Its wrapper costs .1 ms a call and goes around every function of a module, so modules without shapes are left
-to pyright. An int is accepted where a float is asked for: PEP 484 says so too, plain beartype does not.
+Its wrapper costs .1 ms a call, and its hook puts one around every function of a module: those without shapes
+are left to pyright. An int is accepted where a float is asked for: PEP 484 says so too, plain beartype does not.
 """
 
+import re
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
+from typing import Any
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 from jaxtyping._import_hook import _JaxtypingLoader
@@ -23,6 +27,7 @@ def check_shapes() -> None:
     # PyTorch, transformers and scikit-learn is compiled anew.
     _JaxtypingLoader.exec_module = SourceFileLoader.exec_module
     _JaxtypingLoader.get_code = _compiled
+    jaxtyping.jaxtyped = _where_shapes_are_written(jaxtyping.jaxtyped)
     install_import_hook(modules_with_shapes(), "typecheck.checked")
 
 
@@ -34,6 +39,26 @@ def modules_with_shapes() -> list[str]:
         for path in files
         if "\nfrom jaxtyping import" in path.read_text()
     ]
+
+
+def _where_shapes_are_written(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook's decorator, which leaves functions without a shape as they are."""
+
+    def decorator(*, typechecker: Any) -> Callable[[Any], Any]:
+        wrap = jaxtyped(typechecker=typechecker)
+        return lambda made: made if isinstance(made, FunctionType) and not writes_shapes(made) else wrap(made)
+
+    return decorator
+
+
+def writes_shapes(function: FunctionType) -> bool:
+    """Whether an annotation names a type of jaxtyping, or an alias of one."""
+    for annotation in function.__annotations__.values():
+        words = re.findall(r"\w+", annotation) if isinstance(annotation, str) else []
+        for found in (annotation, *map(function.__globals__.get, words)):
+            if "jaxtyping" in f"{getattr(found, '__module__', '')} {found!r}":
+                return True
+    return False
 
 
 def _compiled(loader: _JaxtypingLoader, name: str) -> CodeType:

@@ -21,6 +21,18 @@ def test_bootstrap_equals_resampling_rows() -> None:
         assert value == pytest.approx(roc_auc_score(y[rows], scores[rows]), abs=1e-12)
 
 
+@pytest.mark.parametrize("groups", [7, 60])
+def test_pairs_of_groups_give_the_weighted_auroc_to_the_last_bit(groups, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    y, member = rng.integers(0, 2, 90), rng.integers(0, groups, 90)
+    scores = rng.normal(size=(3, 90)).round(1)  # ties
+    resample = GroupBootstrap(y, member, n_draws=200, seed=1)
+    paired, alone = resample.draws(scores), resample.leave_one_out(scores[0])
+    monkeypatch.setattr("probes.evaluation.bootstrap._PAIRED", 0)
+    assert np.array_equal(paired, resample.draws(scores))
+    assert np.array_equal(alone, resample.leave_one_out(scores[0]), equal_nan=True)
+
+
 def test_bootstrap_draws_without_a_class_are_drawn_again_and_counted() -> None:
     groups = ["a", "b", "c"]
     result = bootstrap_auroc([0, 1, 0], [0.0, 1.0, 0.5], groups, n_draws=100)
