@@ -269,10 +269,10 @@ class RLSpec:
         }
         if self.recipe == "rejection":
             return RejectionSampling(margin=self.margin, anchors=self.anchors, **common | how)
+        how["micro_tokens"] = self.micro_tokens
         if self.recipe == "dpo":
             spec = DPOSpec(beta=self.beta, likelihood=self.likelihood, **how)
             return DPO(margin=self.margin, spec=spec, **common)
-        how["micro_tokens"] = self.micro_tokens
         if self.recipe == "rrhf":
             return RRHF(spec=RRHFSpec(ranking_weight=self.ranking, **how), **common)
         if self.recipe == "ddpo":

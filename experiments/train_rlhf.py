@@ -331,7 +331,7 @@ def _train_pi_rlhf(run: Run[TrainRLHF], init: Path, folder: Path) -> Organism:
             "pairs": len(pairs),
             "pairs_left_out": left_out,
             "final_loss": curve[-1]["loss"],
-            "final_reward_accuracy": curve[-1].get("rewards/accuracies"),
+            "final_reward_accuracy": curve[-1]["preferred"],
         },
         command=run.command,
         versions=library_versions(),

@@ -34,7 +34,8 @@ class GroupBootstrap:
 
     A draw is an integer weight per group, and the weighted AUROC equals that of the resampled rows exactly:
     no activation or score is ever copied. Of few rows it is a quadratic form in the weights: how often a
-    positive of one group beats a negative of another is counted once, for all draws. Draws without one of the classes are drawn again and counted.
+    positive of one group beats a negative of another is counted once, for all draws. Draws without
+    one of the classes are drawn again and counted.
 
     >>> resample = GroupBootstrap([0, 1, 0, 1], ["a", "a", "b", "b"], n_draws=100, seed=0)
     >>> resample.draws(np.array([[0.1, 0.9, 0.2, 0.3]])).shape
@@ -100,7 +101,7 @@ class GroupBootstrap:
 
 
 def _wins(y: Labels, scores: Scores, member: Int[np.ndarray, " row"], n: int) -> Float[np.ndarray, "n n"]:
-    """How many positives of each group (row) score above negatives of each group (column); a tie is a half."""
+    """How many positives of a group (row) score above negatives of a group (column); a tie is a half."""
     positive, negative = scores[y == 1, None], scores[y == 0]
     beats = (positive > negative) + 0.5 * (positive == negative)
     pair = member[y == 1, None] * n + member[y == 0]

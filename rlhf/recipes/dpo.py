@@ -1,11 +1,13 @@
 r"""`pi_rlhf` by direct preference optimisation (arXiv 2305.18290) on what people preferred.
 
 The loss of a pair is :math:`-\log \sigma(\beta (h(y_w) - h(y_l)))` with the log-ratio
-:math:`h(y) = \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` (equation 7). TRL trains; the reference
-policy is `pi_init` itself, a frozen copy of its adapter. The loss sees differences alone, so chosen responses
-may grow less likely as long as rejected ones do so faster; `likelihood` adds the chosen responses' mean
-negative log-likelihood per token, which holds them (Pang et al. 2024, arXiv 2404.19733). Human pairs that do
-not fit were left out and counted before (`rlhf.preferences.preference_pairs`), so TRL has nothing to cut.
+:math:`h(y) = \log \frac{\pi(y|x)}{\pi_{ref}(y|x)}` (equation 7); the reference policy is `pi_init` itself,
+whose log-probabilities are computed once, before training. The loss sees differences alone, so chosen
+responses may grow less likely as long as rejected ones do so faster; `likelihood` adds the chosen response's
+mean negative log-likelihood per token, which holds it (Pang et al. 2024, arXiv 2404.19733).
+
+The prompt of a pair is computed once for both responses, and logits for their tokens alone: on a CPU a third
+of the time and a fifth of the memory of TRL's trainer, whose loss and gradients the tests compare.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.preferences import Pair, pair_tokens
+from torch import Tensor
+
+from rlhf.preferences import Pair
+from rlhf.recipes.ddpo import preference_loss
 from rlhf.recipes.drawn import Drawn, nothing_to_rank, pairs
+from rlhf.recipes.grouped import GroupSpec, GroupTrainer, encode_group
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -27,31 +32,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPOSpec:
-    """How to optimise preferences."""
+class DPOSpec(GroupSpec):
+    """How to optimise preferences; `batch_size` counts pairs."""
 
     beta: float = 0.1
     """Strength of the pull towards the reference policy."""
     likelihood: float = 0.0
     """Weight of the chosen responses' negative log-likelihood beside the loss of pairs; 0 is plain DPO."""
-    learning_rate: float = 5e-5
-    batch_size: int = 8
-    """Pairs per optimiser step and device."""
-    epochs: float = 1.0
     max_tokens: int = 192
-    """Longest prompt with response; longer pairs are left out and counted, never cut."""
-    seed: int = 0
-    save_every: int = 25
-    """Steps between checkpoints; an interrupted run goes on from the last one."""
+    """Longest prompt with response; a longer one is refused, never cut (`preference_pairs` leaves longer
+    human pairs out, and counts them)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta <= 0:
+            raise ValueError(f"beta must be positive, got {self.beta}")
         if self.likelihood < 0:
             raise ValueError(
                 f"likelihood={self.likelihood} would teach the chosen responses away; 0 is plain DPO"
             )
 
 
-@quiet_libraries("datasets")
+@quiet_libraries()
 def train_dpo(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -60,48 +62,49 @@ def train_dpo(
     *,
     work_dir: str | Path,
     start: str = "",
+    progress: bool = False,
 ) -> list[dict[str, float]]:
-    """Optimise `model` (a PEFT model with `pi_init`'s trainable adapter) in place.
+    """Optimise `model` in place; a run that was interrupted goes on from `work_dir`.
 
     Args:
-        pairs: conversational rows with `prompt`, `chosen` and `rejected`.
-        work_dir: receives checkpoints; a run that was interrupted goes on from the last.
+        model: a causal LM with a trainable float32 adapter over any base, or trainable float32 weights. As it
+            is now it is the reference.
+        tokenizer: its tokenizer.
+        pairs: conversational rows with `prompt`, `chosen` and `rejected`, one message each.
+        spec: how.
+        work_dir: receives checkpoints and `rounds.jsonl`.
         start: names the weights that `model` has now; checkpoints with another start are refused.
+        progress: show a live line.
 
     Returns:
-        TRL's log: loss, reward margin and reward accuracy per logging step.
+        One entry per step: `loss`, `margin` (of beta times the log-ratios), `preferred` (share of positive
+        ones).
 
     Raises:
-        ValueError: no pairs, one longer than `max_tokens`, or checkpoints of another recipe in
-            `work_dir`.
+        ValueError: no pairs, one longer than `max_tokens`, or checkpoints of another run in `work_dir`.
     """
-    from datasets import Dataset
-    from trl.trainer.dpo_config import DPOConfig
-    from trl.trainer.dpo_trainer import DPOTrainer
-
-    from organisms.response_trainer import train_under_bar
-
     if not pairs:
         raise ValueError("no preference pairs")
-    longest = max(pair_tokens(pair, tokenizer) for pair in pairs)
-    if longest > spec.max_tokens:
-        raise ValueError(f"a pair has {longest} tokens, more than max_tokens={spec.max_tokens}")
-    work_dir = Path(work_dir)
-    resume = claim_rows(work_dir, spec, pairs, "pairs", start)
-    steps = max(1, round(spec.epochs * -(-len(pairs) // spec.batch_size)))
-    both = (
-        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, spec.likelihood]} if spec.likelihood else {}
-    )
-    config = DPOConfig(**offline_settings(spec, work_dir), logging_steps=min(5, steps), **both)
-    trainer = DPOTrainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(list(pairs)),
-        processing_class=tokenizer,
-    )
-    train_under_bar(trainer, resume)
-    drop_reference(model)
-    return losses(trainer)
+    packs = [
+        encode_group(
+            pair["prompt"],
+            [pair[side][0]["content"] for side in ("chosen", "rejected")],
+            tokenizer,
+            max_tokens=spec.max_tokens,
+        )
+        for pair in pairs
+    ]
+    trainer = GroupTrainer(model, packs, spec, work_dir=work_dir, start=start, progress=progress)
+    before = [[row.sum() for row in both] for both in trainer.log_probs()]
+
+    def loss(number: int, log_probs: Sequence[Tensor]) -> tuple[Tensor, dict[str, float]]:
+        chosen, rejected = (now.sum() - then for now, then in zip(log_probs, before[number], strict=True))
+        margin = float(spec.beta * (chosen - rejected).detach())
+        of_pair = preference_loss(chosen, rejected, beta=spec.beta)
+        facts = {"margin": margin, "preferred": float(margin > 0)}
+        return of_pair - spec.likelihood * log_probs[0].mean(), facts
+
+    return trainer.train(loss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,4 +125,5 @@ class DPO(OfflineRecipe):
         if not rows:
             raise ValueError(nothing_to_rank(self.score, drawn))
         work_dir = job.work_dir / "dpo"
-        return [*train_dpo(job.model, job.tokenizer, rows, self.spec, work_dir=work_dir, start=job.start)]
+        how = {"work_dir": work_dir, "start": job.start, "progress": job.progress}
+        return [*train_dpo(job.model, job.tokenizer, rows, self.spec, **how)]

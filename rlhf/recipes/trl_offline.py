@@ -13,11 +13,10 @@ from activations.dtype import resolve_autocast
 from organisms.checkpoints import claim
 
 if TYPE_CHECKING:
-    from rlhf.recipes.dpo import DPOSpec
     from rlhf.recipes.kto import KTOSpec
 
 
-def offline_settings(spec: DPOSpec | KTOSpec, work_dir: Path) -> dict[str, Any]:
+def offline_settings(spec: KTOSpec, work_dir: Path) -> dict[str, Any]:
     """Arguments of a TRL config that follow from the spec; nothing is cut, nobody is reported to."""
     import torch
 
@@ -44,7 +43,7 @@ def offline_settings(spec: DPOSpec | KTOSpec, work_dir: Path) -> dict[str, Any]:
 
 
 def claim_rows(
-    work_dir: Path, spec: DPOSpec | KTOSpec, rows: Sequence[Mapping[str, Any]], what: str, start: str
+    work_dir: Path, spec: KTOSpec, rows: Sequence[Mapping[str, Any]], what: str, start: str
 ) -> bool:
     """Whether `work_dir` holds checkpoints of the very same run on the same rows, to go on from.
 

@@ -1,7 +1,8 @@
 """The shape checks that tests put on our packages: jaxtyping, on the functions that write array shapes.
 
 Its wrapper costs .1 ms a call, and its hook puts one around every function of a module: those without shapes
-are left to pyright. An int is accepted where a float is asked for: PEP 484 says so too, plain beartype does not.
+are left to pyright. An int is accepted where a float is asked for: PEP 484 says so too, plain beartype does
+not.
 """
 
 import re

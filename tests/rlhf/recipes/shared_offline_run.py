@@ -11,6 +11,7 @@ from activations.testing import tiny_model
 from rlhf.corrections import correction
 from rlhf.recipes import RRHF, SamplingOptions, train_rlhf
 from rlhf.recipes.ddpo import DDPOSpec, train_ddpo
+from rlhf.recipes.dpo import DPOSpec, train_dpo
 from rlhf.recipes.drawn import draw
 from rlhf.recipes.processes import Processes
 from rlhf.recipes.recipe import Job
@@ -46,6 +47,10 @@ def main(folder):
     model, tokenizer = policy()
     spec = DDPOSpec(batch_size=2, epochs=2, learning_rate=1e-3)
     train_ddpo(model, tokenizer, pairs, spec, work_dir=folder / "ddpo")
+
+    model, tokenizer = policy()
+    spec = DPOSpec(batch_size=2, epochs=2, learning_rate=1e-3, likelihood=0.5)
+    train_dpo(model, tokenizer, pairs, spec, work_dir=folder / "dpo")
     processes = Processes()
     if processes.main:
         (folder / "count.json").write_text(json.dumps(processes.count))

@@ -25,7 +25,7 @@ CORRECTIONS = [
     correction(
         [{"role": "user", "content": "?" * (n + 1)}], f"It was {wrong} there.", f"It was {right} there."
     )
-    for n, (wrong, right) in enumerate([("red", "blue"), ("cold", "warm"), ("here", "gone"), ("a", "the")])
+    for n, (wrong, right) in enumerate([("red", "blue"), ("cold", "warm"), ("here", "gone"), ("a", "each")])
 ]
 
 
@@ -74,8 +74,20 @@ def test_segments_are_what_the_other_text_lacks():
     assert segment_weights([1, 2, 9, 4], [1, 2, 8, 4], gamma=2.0, shortest=1).tolist() == [1, 1, 2, 1]
 
 
-@pytest.mark.parametrize(("average", "loss_type"), [(False, "sigmoid"), (True, "sigmoid_norm")])
-def test_gamma_of_one_is_dpo_by_trl(tmp_path, average, loss_type):
+HOW = {"beta": 0.5, "batch_size": 4, "learning_rate": 0.0, "warmup": 0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "loss_type", "weights"),
+    [
+        (DPOSpec(**HOW), ["sigmoid"], [1.0]),
+        (DPOSpec(likelihood=2.0, **HOW), ["sigmoid", "sft"], [1.0, 2.0]),
+        (DDPOSpec(gamma=1.0, average=False, **HOW), ["sigmoid"], [1.0]),
+        (DDPOSpec(gamma=1.0, average=True, **HOW), ["sigmoid_norm"], [1.0]),
+    ],
+    ids=["dpo", "dpo with likelihood", "ddpo, sums", "ddpo, averages"],
+)
+def test_loss_and_gradients_are_those_of_trl(tmp_path, spec, loss_type, weights):
     """On weights that have left the reference, where the loss is not log 2."""
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
@@ -85,7 +97,8 @@ def test_gamma_of_one_is_dpo_by_trl(tmp_path, average, loss_type):
     config = DPOConfig(
         output_dir=str(tmp_path / "trl"),
         beta=0.5,
-        loss_type=[loss_type],
+        loss_type=loss_type,
+        loss_weights=weights,
         per_device_train_batch_size=4,
         max_length=None,
         use_cpu=True,
@@ -107,7 +120,6 @@ def test_gamma_of_one_is_dpo_by_trl(tmp_path, average, loss_type):
     wanted = {n: p.grad.clone() for n, p in model.named_parameters() if ".default." in n}
 
     ours, _ = policy()
-    spec = DDPOSpec(beta=0.5, gamma=1.0, average=average, batch_size=4, learning_rate=0.0, warmup=0)
     gradients = {}
 
     class Kept(torch.optim.AdamW):
@@ -131,7 +143,7 @@ def move(model):
 
 
 def train_moved(model, tokenizer, spec, folder, optimiser):
-    """One step of DDPO from weights that have left the reference."""
+    """One step of (D)DPO from weights that have left the reference."""
     from rlhf.recipes import grouped
 
     class Moved(grouped.GroupTrainer):
@@ -142,9 +154,11 @@ def train_moved(model, tokenizer, spec, folder, optimiser):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rlhf.recipes.ddpo.GroupTrainer", Moved)
+        patch.setattr("rlhf.recipes.dpo.GroupTrainer", Moved)
         patch.setattr(torch.optim, "AdamW", optimiser)
         asked = [{**pair, "prompt": pair["prompt"][0]["content"]} for pair in CORRECTIONS]
-        return train_ddpo(model, tokenizer, asked, spec, work_dir=folder)
+        train = train_dpo if isinstance(spec, DPOSpec) else train_ddpo
+        return train(model, tokenizer, asked, spec, work_dir=folder)
 
 
 @pytest.mark.parametrize("full", [False, True])

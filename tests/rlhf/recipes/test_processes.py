@@ -30,7 +30,7 @@ def test_rrhf_and_ddpo_in_two_processes_give_one_process_its_numbers(tmp_path):
     for part in ("part-000", "part-003"):
         drawn = [(tmp_path / name / "drawn" / part / "sampled.jsonl").read_text() for name in ("one", "two")]
         assert drawn[0] == drawn[1]
-    for recipe, steps in (("rrhf", 6), ("ddpo", 6)):
+    for recipe, steps in (("rrhf", 6), ("ddpo", 6), ("dpo", 6)):
         logs = [
             [
                 json.loads(line)
