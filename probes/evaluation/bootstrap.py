@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["GroupBootstrap", "bootstrap_auroc", "bootstrap_difference", "has_spread", "interval_of_draws"]
 
 _CHUNK = 1_000_000  # weights held at once by the bootstrap, in numbers
-_PAIRED = 1_000  # rows up to which pairs of groups are counted first
+_PAIRED = 1_000  # groups up to which their pairs are counted first, of at most four times as many rows
 
 
 class GroupBootstrap:
@@ -83,7 +83,7 @@ class GroupBootstrap:
     ) -> Float[np.ndarray, " draw"]:
         order = np.argsort(vector, kind="stable")
         y, sorted_scores, member = self.y[order], vector[order], self.member[order]
-        if len(y) <= _PAIRED:
+        if self.n_groups <= _PAIRED and len(y) <= 4 * _PAIRED:
             return self._of_pairs(_wins(y, sorted_scores, member, self.n_groups), counts)
         step = max(1, _CHUNK // len(y))
         parts = [
