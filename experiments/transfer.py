@@ -210,7 +210,7 @@ def evaluate(config: TransferConfig, organisms: list[OpenOrganism], plan: Plan, 
         domains = []
         for index, organism in enumerate(organisms):
             if index == pair and not results and any(not one.cached for one in plan.readings[pair:]):
-                show_headline(config, domains, out)
+                show_headline(config, domains, organisms[pair:], out)
             name = config.style.name(organism.name)
             with bar.reading(number * len(organisms) + index, name) as tell:
                 domains.append(read_domain(organism, config.reading, tokens, edges, tell))
@@ -226,11 +226,12 @@ def evaluate(config: TransferConfig, organisms: list[OpenOrganism], plan: Plan, 
     return Outcome(results=results, organisms=organisms)
 
 
-def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> None:
+def show_headline(
+    config: TransferConfig, domains: list[Domain], controls: list[OpenOrganism], out: Path
+) -> None:
     """Show and save source and targets under the first probe, as long as the controls are still to come.
 
-    The whole evaluation deals its folds with the controls' groups too, so its numbers may differ in the last
-    digits; they replace these.
+    The whole evaluation gives the same numbers, and the controls'.
     """
     result = transfer(
         domains[0],
@@ -239,6 +240,7 @@ def show_headline(config: TransferConfig, domains: list[Domain], out: Path) -> N
         seed=config.seed,
         options=replace(config.evaluation, shared_concepts=False),
         progress=config.progress,
+        later=[[row.group for row in control.rows] for control in controls],
     )
     write_atomic(out / "headline.json", result.to_json(indent=1))
     save_figures({"headline": headline_figure(result, config.style)}, out / "figures", "", ())

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from probes.evaluation import designs
 from probes.evaluation.cautions import cautions
 from probes.evaluation.compatibility import check_compatible
@@ -42,6 +44,8 @@ from probes.persistence import probe_versions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import ArrayLike
+
     from probes.evaluation.crossfit import FitMemo
     from probes.evaluation.families import Family
 
@@ -58,6 +62,7 @@ def transfer(
     options: TransferOptions | None = None,
     progress: bool = False,
     made: FitMemo | None = None,
+    later: Sequence[ArrayLike] = (),
 ) -> TransferResult:
     """Evaluate probes of `source` on every target, with ceilings, controls and what the sample can show.
 
@@ -72,6 +77,8 @@ def transfer(
         progress: show bars.
         made: fits to share with other calls on the same domains (another of them as the source), an empty
             dict at first; each domain is then fitted once per family.
+        later: groups of each control that a later call adds. Folds are dealt over all domains; with these it
+            repeats this call's numbers of source and targets.
 
     Raises DomainError for domains that do not fit together or share rows, GroupLeakError for shared groups.
 
@@ -92,7 +99,8 @@ def transfer(
     domains = [source, *targets, *controls]
     check_compatible(source, domains[1:], crossed=options.shared_groups == "cross-fit")
     shared = _check_groups(source, domains[1:], options)
-    fold_of = deal_groups([domain.groups for domain in domains], options.n_folds, seed)
+    dealt = [*(domain.groups for domain in domains), *map(np.asarray, later)]
+    fold_of = deal_groups(dealt, options.n_folds, seed)
     assessors = {
         domain.name: Assessor(
             domain,

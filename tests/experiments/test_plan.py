@@ -77,6 +77,20 @@ def test_the_headline_pair_is_saved_before_a_control_is_read(fresh, tmp_path, mo
     assert not (out / "results.json").exists()
 
 
+def test_the_whole_evaluation_repeats_the_numbers_of_the_headline_pair(fresh, tmp_path):
+    transfer.main(fresh)
+    out = tmp_path / "run"
+    first, whole = (
+        {
+            (e["design"], e["scored_on"], e["probe"]): (e["auroc"]["value"], e["layer"])
+            for e in json.loads((out / name).read_text())["evaluations"]
+        }
+        for name in ("headline.json", "results.json")
+    )
+    assert first
+    assert first.items() <= whole.items()
+
+
 def test_a_dry_run_without_answers_is_refused(fresh):
     with pytest.raises(ConfigError, match="dry_run plans the reading of answers that exist"):
         transfer.main([*fresh, "--dry_run", "true", "--answers", "dataset"])

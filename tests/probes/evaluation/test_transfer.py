@@ -546,6 +546,18 @@ def test_fits_shared_between_calls_change_no_number() -> None:
     assert back == transfer(target, source, FAST, options=QUICK)
 
 
+def test_a_call_that_knows_which_controls_come_later_gives_the_numbers_of_the_whole() -> None:
+    source, target = two_domains()
+    way = make_directions(1, n_layers=3, width=12)
+    clean = make_domain("clean", 21, way, n_groups=45, strength=0.0)
+    whole = transfer(source, target, FAST, controls=[clean], options=QUICK)
+    first = transfer(source, target, FAST, options=QUICK, later=[clean.groups])
+    unaware = transfer(source, target, FAST, options=QUICK)
+    for design, name in (("source", "source"), ("D1", "target"), ("D2", "target")):
+        assert find(first, design, name, FAST).auroc == find(whole, design, name, FAST).auroc
+    assert find(unaware, "source", "source", FAST).auroc != find(whole, "source", "source", FAST).auroc
+
+
 def test_a_target_without_an_answer_letter_does_not_take_it_from_the_others() -> None:
     source, target = two_domains()
     other = make_domain("other", 23, make_directions(1, n_layers=3, width=12), n_groups=60, strength=1.0)
