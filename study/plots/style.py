@@ -25,11 +25,12 @@ OKABE_ITO = {
     "sky": "#56B4E9",
     "purple": "#CC79A7",
     "black": "#000000",
+    "grey": "#999999",
 }
 ROLE_COLORS = {
     DomainRole.SOURCE: ("vermillion",),
     DomainRole.TARGET: ("blue", "purple", "black"),
-    DomainRole.CONTROL: ("green", "orange", "sky", "black"),
+    DomainRole.CONTROL: ("green", "orange", "sky", "black", "grey"),
 }
 INK, MUTED, FAINT, BAND = "#222222", "#6b6b6b", "#d9d9d9", "#efefef"
 CHANCE = 0.5
