@@ -8,6 +8,7 @@ driver, and is the one the local engine would have written.
 Ray is an optional extra: `pip install -e '.[ray]'`.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,10 @@ def compute_with_ray(
     """
     ray, recipe = _import_ray(), model.recipe()
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):  # Ray's log files keep what it says
+            handler.setLevel(logging.ERROR)
     missing = [i for i in range(len(writer.plan)) if not writer.done(i)]
     if not missing:
         return
