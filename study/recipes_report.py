@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf.diagnostics.estimates import ItemEstimate
+from rlhf.diagnostics.estimates import ItemEstimate, Resamples
 from study.equal_terms import Comparison, Curve, as_cells
+from study.recipe_cells import START
 
 __all__ = ["as_markdown"]
 
 _TERMS = {"kl": "KL to pi_init of {:.2f} nats", "reward": "training reward of {:.1%}"}
+_ENDS = ("approval", "correctness", "false_positives", "inflation")
 _COMPARED = {"approval": "approved", "correctness": "right", "false_positives": "wrong approved (FPR)"}
 
 
 def as_markdown(curves: Sequence[Curve], compared: Sequence[Comparison]) -> str:
-    """Two kinds of table: the ends of all curves, and all cells at one KL and at one reward; in percent."""
+    """Two kinds of table: the ends of all curves, and all cells at one KL and at one reward; in percent, with
+    95 % intervals over items."""
     parts = ["## What the cells became", _ends(curves)]
     for terms, words in _TERMS.items():
         rows = [one for one in compared if one.terms == terms]
@@ -27,14 +30,14 @@ def as_markdown(curves: Sequence[Curve], compared: Sequence[Comparison]) -> str:
 def _ends(curves: Sequence[Curve]) -> str:
     head = ("recipe", "reward", "seed", "approved", "right", "FPR", "inflation", "KL", "complexity")
     rows: list[tuple[str, ...]] = [(*head, "frozen probe", "ceiling", "concept")]
-    for cell in as_cells(curves):
-        shares = [_percent(cell[name]) for name in ("approval", "correctness", "fpr", "inflation")]
+    rows.append((START, "none", "", *_shares(curves[0], 0), "0.00", "", "", "", ""))
+    for curve, cell in zip(curves, as_cells(curves), strict=True):
         rows.append(
             (
                 cell["recipe"],
                 cell["reward"],
                 str(cell["seed"]),
-                *shares,
+                *_shares(curve, -1),
                 f"{cell['kl']:.2f}",
                 _number(cell["complexity"], ".0f"),
                 _probe(cell),
@@ -43,6 +46,12 @@ def _ends(curves: Sequence[Curve]) -> str:
             )
         )
     return _table(rows)
+
+
+def _shares(curve: Curve, place: int) -> list[str]:
+    """Shares at one point of a curve, with their intervals."""
+    ratios, resamples = curve.points[place].ratios(), Resamples(len(curve.items))
+    return [_estimate(resamples.ratio(*ratios[name])) or "none wrong" for name in _ENDS]
 
 
 def _at(compared: Sequence[Comparison]) -> str:
@@ -70,10 +79,6 @@ def _estimate(estimate: ItemEstimate | None, sign: str = "") -> str:
         return ""
     value, low, high = (100 * number for number in (estimate.value, estimate.low, estimate.high))
     return f"{value:{sign}.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _percent(value: float | None) -> str:
-    return "none wrong" if value is None else f"{100 * value:.1f}"
 
 
 def _number(value: float | None, how: str) -> str:

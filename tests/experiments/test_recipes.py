@@ -95,6 +95,8 @@ def test_every_cell_is_measured_on_the_same_items_and_probed(preset):
     ]
     table = (preset / "run" / "recipes.md").read_text()
     assert "At a KL to pi_init of" in table
+    assert "| init | none |  | " in table
+    assert "| 50.0 [" in table, "shares come with intervals"
     assert "too few wrong" in table
 
 
