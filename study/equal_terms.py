@@ -131,7 +131,9 @@ class Comparison:
 
 
 def common_value(curves: Sequence[Curve], terms: Terms) -> float:
-    """The largest KL (or reward) that every curve reaches, which is where they are compared.
+    """The largest KL (or reward) that every curve reaches that leaves the start upwards: there they are read.
+
+    A recipe that lowers the reward would otherwise have all others read at the start, where they are equal.
 
     >>> def at(fraction, kl):
     ...     return PathPoint(fraction=fraction, kl=[kl], reward=[kl], approval=[1.0], truth=[1.0])
@@ -140,7 +142,9 @@ def common_value(curves: Sequence[Curve], terms: Terms) -> float:
     >>> common_value(curves, "kl")
     2.0
     """
-    return min(max(float(np.mean(getattr(point, terms))) for point in curve.points) for curve in curves)
+    means = [[float(np.mean(getattr(point, terms))) for point in curve.points] for curve in curves]
+    rising = [max(path) for path in means if max(path) > path[0]]
+    return min(rising, default=max(path[0] for path in means))
 
 
 def compare_at(
@@ -159,7 +163,7 @@ def compare_at(
 
     Args:
         curves: measured on the same items.
-        terms: kl or reward.
+        terms: kl, or reward: then curves of another reward than the reference's are left out.
         reference: name of the curve from which the others differ.
         value: where they are read; None: `common_value`.
         draws: resamples.
@@ -173,7 +177,9 @@ def compare_at(
         raise ValueError(f"there is no curve {reference!r} to compare with; there are {sorted(by_name)}")
     if apart := [curve.name for curve in curves if curve.items != by_name[reference].items]:
         raise ValueError(f"{apart[0]} was measured on other items than {reference}: they cannot be compared")
-    value = common_value(curves, terms) if value is None else value
+    if terms == "reward":
+        by_name = {n: curve for n, curve in by_name.items() if curve.reward == by_name[reference].reward}
+    value = common_value(list(by_name.values()), terms) if value is None else value
     count = len(by_name[reference].items)
     chosen = np.random.default_rng(seed).integers(0, count, (draws, count))
     rows = np.vstack([np.arange(count), chosen])  # the items themselves first

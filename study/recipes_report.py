@@ -13,6 +13,7 @@ __all__ = ["as_markdown"]
 
 _TERMS = {"kl": "KL to pi_init of {:.2f} nats", "reward": "training reward of {:.1%}"}
 _ENDS = ("approval", "correctness", "false_positives", "inflation")
+_FEW = 10  # items, of which resampling gives intervals that are far too short
 _COMPARED = {"approval": "approved", "correctness": "right", "false_positives": "wrong approved (FPR)"}
 
 
@@ -78,6 +79,8 @@ def _estimate(estimate: ItemEstimate | None, sign: str = "") -> str:
     if estimate is None:
         return ""
     value, low, high = (100 * number for number in (estimate.value, estimate.low, estimate.high))
+    if estimate.n < _FEW:
+        return f"{value:{sign}.1f} (of {estimate.n} items: no interval)"
     return f"{value:{sign}.1f} [{low:.1f}, {high:.1f}]"
 
 

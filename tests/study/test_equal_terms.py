@@ -1,5 +1,6 @@
 """Curves with known values: what is compared is read where the curves have the same KL or reward."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,30 @@ SHORT = curve("dpo", START, point(1.0, 1.0, 0.5, 0.8))
 
 def test_a_recipe_that_ran_longer_is_read_where_the_shorter_one_ended() -> None:
     assert common_value([LONG, SHORT], "kl") == 1.0
+
     long, short = compare_at([LONG, SHORT], "kl", reference="ppo/approval/0")
     assert long.measures["approval"].value == pytest.approx(0.5)  # half of the way to .6
     assert long.measures["correctness"].value == pytest.approx(0.7)
     assert short.measures["correctness"].value == pytest.approx(0.8)
     assert short.differences["correctness"].value == pytest.approx(0.1)
     assert (long.reached, short.reached, long.differences) == (True, True, {})
+
+
+def test_a_recipe_that_lowers_the_reward_does_not_move_the_others_to_their_start():
+    falling = curve("rrhf", START, point(1.0, 1.0, 0.1, 0.2))
+    value = common_value([LONG, SHORT, falling], "reward")
+    assert value == common_value([LONG, SHORT], "reward") > common_value([falling], "reward")
+    reached = {
+        one.name: one.reached for one in compare_at([LONG, SHORT, falling], "reward", reference=LONG.name)
+    }
+    assert reached == {LONG.name: True, SHORT.name: True, falling.name: False}
+
+
+def test_only_cells_of_one_reward_are_compared_at_equal_reward() -> None:
+    other = replace(SHORT, reward="oracle", seed=1)
+    assert [c.name for c in compare_at([LONG, SHORT, other], "kl", reference=LONG.name)][-1] == other.name
+    found = compare_at([LONG, other, SHORT], "reward", reference=LONG.name)
+    assert [one.name for one in found] == [LONG.name, SHORT.name]
 
 
 def test_equal_reward_is_another_place_than_equal_kl() -> None:
