@@ -111,6 +111,12 @@ def draw_and_measure(
     return folder, reward, incentive(right[known] > 0.5, paid[known])
 
 
+def _minutes(result: TrainingResult) -> float | None:
+    """What the rounds took; None: they do not say (recipes on one draw)."""
+    seconds = [entry["seconds"] for entry in result.rounds if "seconds" in entry]
+    return round(sum(seconds) / 60, 1) if seconds else None
+
+
 def _measures(spec: RLSpec, task: str) -> dict[str, Reward]:
     """What is measured on held-out items during training."""
     found: dict[str, Reward] = {
@@ -192,7 +198,7 @@ def optimise(
             "judge_sees": count_cuts(items, spec.judge_visible),
             "rounds": len(result.rounds),
             "stopped": result.stopped,
-            "minutes": round(sum(entry.get("seconds", 0.0) for entry in result.rounds) / 60, 1),
+            "minutes": _minutes(result),
             **_sources(spec, reward),
         },
         command=run.command,

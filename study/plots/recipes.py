@@ -125,8 +125,8 @@ def _start(figure: go.Figure, style: Style, start: RecipeCell) -> None:
         hovertemplate="before: approved %{x:.1%}, wrong ones approved %{y:.1%}<extra></extra>",
     )  # fmt: skip
     figure.add_annotation(
-        x=start.approval, y=start.fpr, text="before", showarrow=False, xanchor="right", yanchor="top",
-        xshift=-5, yshift=-1, font={"size": points(style.points - 0.5), "color": INK}, borderpad=0,
+        x=start.approval, y=start.fpr, text="before", showarrow=False, xanchor="right", yanchor="bottom",
+        xshift=-5, yshift=1, font={"size": points(style.points - 0.5), "color": INK}, borderpad=0,
     )  # fmt: skip
     if start.auroc is not None:
         _probe(figure, start, INK, "circle")
