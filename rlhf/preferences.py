@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from activations.tokens import encode_conversation
+from activations.tokens import encode
 from tasks.quality import data_folder
 from tasks.rows import Row, read_rows
 
@@ -73,7 +73,6 @@ def is_usable(pair: Pair) -> bool:
 
 
 def pair_tokens(pair: Pair, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens of the longer side, prompt and template included."""
-    return max(
-        len(encode_conversation(pair["prompt"] + pair[side], tokenizer)) for side in ("chosen", "rejected")
-    )
+    """Tokens of the longer side as it is trained on: with prompt, template and the end of its turn."""
+    sides = (pair[side][0]["content"] for side in ("chosen", "rejected"))
+    return 1 + max(len(encode(pair["prompt"], text, tokenizer).ids) for text in sides)

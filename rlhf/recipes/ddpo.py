@@ -31,7 +31,7 @@ from organisms.finetune import differing
 from rlhf.corrections import Corrector, correction
 from rlhf.preferences import Pair
 from rlhf.recipes.drawn import Drawn
-from rlhf.recipes.grouped import GroupSpec, GroupTrainer, encode_group
+from rlhf.recipes.grouped import GroupSpec, GroupTrainer, pack_pairs
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.processes import Processes
 from rlhf.recipes.recipe import Item, Job, TrainingResult, describe
@@ -133,15 +133,7 @@ def train_ddpo(
             checkpoints of another run.
     """
     check_corrections(corrections)
-    packs = [
-        encode_group(
-            pair["prompt"],
-            [pair[side][0]["content"] for side in ("chosen", "rejected")],
-            tokenizer,
-            max_tokens=spec.max_tokens,
-        )
-        for pair in corrections
-    ]
+    packs = pack_pairs(corrections, tokenizer, max_tokens=spec.max_tokens)
     trainer = GroupTrainer(model, packs, spec, work_dir=work_dir, start=start, progress=progress)
     device = trainer.policy.device
     weights = []

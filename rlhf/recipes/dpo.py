@@ -23,7 +23,7 @@ from torch import Tensor
 from rlhf.preferences import Pair
 from rlhf.recipes.ddpo import preference_loss
 from rlhf.recipes.drawn import Drawn, nothing_to_rank, pairs
-from rlhf.recipes.grouped import GroupSpec, GroupTrainer, encode_group
+from rlhf.recipes.grouped import GroupSpec, GroupTrainer, pack_pairs
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
 from sophistry.quiet import quiet_libraries
@@ -82,19 +82,12 @@ def train_dpo(
         ones).
 
     Raises:
-        ValueError: no pairs, one longer than `max_tokens`, or checkpoints of another run in `work_dir`.
+        ValueError: no pairs, one with a side that is not one message or is longer than `max_tokens`, or
+            checkpoints of another run in `work_dir`.
     """
     if not pairs:
         raise ValueError("no preference pairs")
-    packs = [
-        encode_group(
-            pair["prompt"],
-            [pair[side][0]["content"] for side in ("chosen", "rejected")],
-            tokenizer,
-            max_tokens=spec.max_tokens,
-        )
-        for pair in pairs
-    ]
+    packs = pack_pairs(pairs, tokenizer, max_tokens=spec.max_tokens)
     trainer = GroupTrainer(model, packs, spec, work_dir=work_dir, start=start, progress=progress)
     before = [[row.sum() for row in both] for both in trainer.log_probs()]
 

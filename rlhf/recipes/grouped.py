@@ -31,6 +31,8 @@ from rlhf.recipes.processes import Processes
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from rlhf.preferences import Pair
+
 GroupLoss = Callable[[int, Sequence[Tensor]], tuple[Tensor, dict[str, float]]]
 """From the number of a group and the log-probabilities of each response's tokens to the group's loss, and
 numbers to log."""
@@ -88,6 +90,26 @@ def encode_group(
         responses=[[*row.ids[start:], end] for row in encoded],
         rows=range(len(encoded)),
     )
+
+
+def pack_pairs(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[Pack]:
+    """Each pair as a group of two: chosen, rejected.
+
+    Raises:
+        ValueError: a side is not one message, or is longer than `max_tokens` with its prompt.
+    """
+    for number, pair in enumerate(pairs):
+        for side in ("chosen", "rejected"):
+            if isinstance(said := pair[side], str) or len(said) != 1:
+                raise ValueError(
+                    f"pair {number}: {side} must be one message, as [{{'role': 'assistant', 'content': "
+                    f"'...'}}]; got {str(said)[:80]}. Earlier turns belong to its prompt"
+                )
+    texts = [[pair[side][0]["content"] for side in ("chosen", "rejected")] for pair in pairs]
+    return [
+        encode_group(pair["prompt"], both, tokenizer, max_tokens=max_tokens)
+        for pair, both in zip(pairs, texts, strict=True)
+    ]
 
 
 def learning_rate(spec: GroupSpec, step: int, steps: int) -> float:

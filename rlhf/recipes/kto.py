@@ -17,7 +17,7 @@ from activations.tokens import encode_conversation
 from rlhf.recipes.drawn import Drawn, votes
 from rlhf.recipes.offline import OfflineRecipe
 from rlhf.recipes.recipe import Job
-from rlhf.recipes.trl_offline import claim_rows, drop_reference, losses, offline_settings
+from rlhf.recipes.trl_kto import claim_rows, drop_reference, losses, offline_settings
 from sophistry.quiet import quiet_libraries
 
 if TYPE_CHECKING:

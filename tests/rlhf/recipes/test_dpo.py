@@ -69,6 +69,10 @@ def test_pair_that_would_be_cut_is_refused(tmp_path):
     loaded = tiny_model()
     with pytest.raises(ValueError, match="max_tokens=4"):
         train_dpo(loaded.model, loaded.tokenizer, PAIRS, DPOSpec(max_tokens=4), work_dir=tmp_path)
+    two = [{**PAIRS[0], "rejected": PAIRS[0]["rejected"] * 2}]
+    for row, side in ((two, "rejected"), ([{**PAIRS[0], "chosen": "aaa"}], "chosen")):
+        with pytest.raises(ValueError, match=f"pair 0: {side} must be one message"):
+            train_dpo(loaded.model, loaded.tokenizer, row, DPOSpec(), work_dir=tmp_path)
     with pytest.raises(ValueError, match="no preference pairs"):
         train_dpo(loaded.model, loaded.tokenizer, [], DPOSpec(), work_dir=tmp_path)
 

@@ -1,4 +1,4 @@
-"""What TRL's trainers of a fixed set of rows share: their settings, and where a run goes on."""
+"""TRL's side of KTO: its settings, where a run goes on, and what its log and model leave behind."""
 
 from __future__ import annotations
 
